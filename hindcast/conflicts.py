@@ -1,0 +1,59 @@
+"""Records that claim to be a known event but say something else: which fields differ, and how."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from hindcast.canonical import decode_value
+from hindcast.event import CONTENT_FIELDS
+from hindcast.staging import read_chunk
+from hindcast.times import format_utc
+
+COMPARED_FIELDS: Final = ("created_at", *CONTENT_FIELDS, "payload")
+
+
+class Conflict(msgspec.Struct):
+    """A record kept out (or put in, by `replace`) because it contradicts another. `fields` is {name: [kept, other]}."""
+
+    chunk: int
+    row: int
+    event_id: str
+    part: str
+    line: int
+    fields: dict[str, list[Any]]
+    against: str
+
+
+def diff_rows(kept: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any]]:
+    """Fields that differ between two rows; payloads are compared, and shown, key by key."""
+    fields: dict[str, list[Any]] = {}
+    for name in COMPARED_FIELDS:
+        one, two = kept.get(name), other.get(name)
+        if name == "payload":
+            fields.update(_diff_payloads(_as_value(one), _as_value(two)))
+        elif one != two:
+            fields[name] = [_show(one), _show(two)]
+    return fields
+
+
+@lru_cache(maxsize=8)
+def read_rows(folder: Path, segment: int, row_group: int) -> Any:
+    """A staged chunk, cached: neighbours in conflict are often in the same one."""
+    return read_chunk(folder, segment, row_group)
+
+
+def _diff_payloads(one: Any, two: Any) -> dict[str, list[Any]]:
+    if isinstance(one, dict) and isinstance(two, dict):
+        names = sorted(one.keys() | two.keys())
+        return {f"payload.{n}": [one.get(n), two.get(n)] for n in names if one.get(n) != two.get(n) or (n in one) != (n in two)}
+    return {} if one == two else {"payload": [one, two]}
+
+
+def _as_value(payload: Any) -> Any:
+    return decode_value(payload.encode()) if isinstance(payload, str) else payload
+
+
+def _show(value: Any) -> Any:
+    return format_utc(value) if hasattr(value, "astimezone") else value

@@ -1,0 +1,191 @@
+"""Connections to the target, and its schema. psycopg where rows flow, SQLAlchemy for the migrations."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from hindcast.errors import TargetError, TransientError
+from hindcast.settings import Settings
+
+MONTHS_AHEAD: Final = 12
+OLDEST_SERVER: Final = 150_000
+
+_WRITER_LOCK: Final = 0x48696E6463617374  # "Hindcast": one writer a database
+_TRANSIENT: Final = (
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.AdminShutdown,
+    psycopg.errors.CannotConnectNow,
+    psycopg.errors.UniqueViolation,  # two writers raced for a key: the second look finds it taken
+    psycopg.InterfaceError,
+)
+
+
+def target_url(settings: Settings) -> str:
+    """The libpq URL of the target: DATABASE_URL, else the embedded server, which is started (and migrated) if needed."""
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        return url.replace("postgresql+psycopg://", "postgresql://", 1).replace("postgres://", "postgresql://", 1)
+    from hindcast.embedded import EmbeddedServer
+
+    server = EmbeddedServer(settings.home, settings.embedded_version)
+    server.start()
+    url = server.url()
+    migrate(url)
+    return url
+
+
+def describe_url(url: str) -> str:
+    """Where a URL points, without user or password."""
+    parts = urlsplit(url)
+    host = f"{parts.hostname}:{parts.port or 5432}" if parts.hostname else "local socket"
+    return f"{host}{parts.path}"
+
+
+@contextlib.contextmanager
+def connect(url: str, settings: Settings, autocommit: bool = True) -> Iterator[psycopg.Connection]:
+    """A session with UTC, our timeouts and search path. Faults of the database come out as ours."""
+    options = (
+        f"-c timezone=UTC -c search_path=public -c lock_timeout={settings.lock_timeout_ms} "
+        f"-c statement_timeout={settings.statement_timeout_ms}"
+    )
+    with translated(url), psycopg.connect(
+        url, autocommit=autocommit, options=options, application_name="hindcast", connect_timeout=10
+    ) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn psycopg's errors into ours: what may pass by itself is a TransientError."""
+    try:
+        yield
+    except psycopg.Error as error:
+        where = describe_url(url)
+        sentence = " ".join(str(error).split())[:400]
+        if isinstance(error, _TRANSIENT) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
+            raise TransientError(f"database {where}: {sentence}; check that it runs and DATABASE_URL is right") from error
+        raise TargetError(f"database {where}: {sentence}") from error
+
+
+def migrate(url: str) -> str:
+    """Bring the schema up to date and twelve months of partitions ahead; returns the revision. Safe to run twice."""
+    with translated(url), psycopg.connect(url, connect_timeout=10) as connection:
+        row = connection.execute("SELECT to_regclass('public.hindcast_version')").fetchone()
+        if row and row[0]:
+            found = connection.execute("SELECT version_num FROM hindcast_version").fetchone()
+            if found and found[0] == newest_revision():
+                connection.rollback()
+                add_months_ahead(connection)
+                return str(found[0])
+    _upgrade(url)
+    with translated(url), psycopg.connect(url, connect_timeout=10) as connection:
+        add_months_ahead(connection)
+    return newest_revision()
+
+
+def newest_revision() -> str:
+    """The revision this version of Hindcast needs; the migrations' names begin with it."""
+    versions = Path(__file__).parent / "migrations" / "versions"
+    return max(path.name[1:5] for path in versions.glob("v[0-9]*.py"))
+
+
+def require_schema(connection: psycopg.Connection) -> None:
+    """Raise TargetError unless the server is new enough and the schema is the one we need."""
+    if connection.info.server_version < OLDEST_SERVER:
+        raise TargetError(f"PostgreSQL {connection.info.server_version // 10_000}: expected 15 or newer")
+    found = connection.execute("SELECT to_regclass('public.hindcast_version')").fetchone()
+    revision = None
+    if found and found[0]:
+        row = connection.execute("SELECT version_num FROM hindcast_version").fetchone()
+        revision = row[0] if row else None
+    if revision != newest_revision():
+        raise TargetError(
+            f"the database schema is at revision {revision or 'none'}, expected {newest_revision()}: "
+            "run `hindcast db migrate`"
+        )
+
+
+def add_months(connection: psycopg.Connection, first: datetime | date, last: datetime | date) -> int:
+    """Create the monthly partitions from `first` to `last` that do not exist; returns how many. One month a transaction."""
+    months = connection.execute(
+        "SELECT generate_series(date_trunc('month', %s::date), %s::date, interval '1 month')::date",
+        (first, last),
+    ).fetchall()
+    existing = {
+        name
+        for (name,) in connection.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'analytics_events'::regclass"
+        )
+    }
+    connection.commit()
+    added = 0
+    for (month,) in months:
+        if f"analytics_events_{month:%Y_%m}" in existing:
+            continue
+        row = connection.execute("SELECT hindcast_add_month(%s)", (month,)).fetchone()
+        connection.commit()
+        added += bool(row and row[0])
+    return added
+
+
+def add_months_ahead(connection: psycopg.Connection) -> int:
+    """Keep twelve months ready for the live platform's own inserts."""
+    row = connection.execute(
+        "SELECT now()::date, (now() + make_interval(months => %s))::date", (MONTHS_AHEAD,)
+    ).fetchone()
+    assert row
+    return add_months(connection, row[0], row[1])
+
+
+@contextlib.contextmanager
+def hold_target(url: str, settings: Settings) -> Iterator[None]:
+    """Be the one writer of this database; PostgreSQL frees the lock when the holder dies. Raises TargetError if taken."""
+    with connect(url, settings) as connection:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_WRITER_LOCK,)).fetchone()
+        if not (row and row[0]):
+            raise TargetError(f"database {describe_url(url)}: {_describe_holder(connection)}; wait for it or stop it")
+        yield
+
+
+def _describe_holder(connection: psycopg.Connection) -> str:
+    row = connection.execute(
+        "SELECT run_id, dataset, started_at FROM import_runs WHERE status = 'running' ORDER BY started_at DESC LIMIT 1"
+    ).fetchone()
+    return f"run {row[0]} ({row[1]}, started {row[2]:%Y-%m-%d %H:%M} UTC) is writing" if row else "another run is writing"
+
+
+def count_rows(connection: psycopg.Connection, table: str) -> int:
+    """Rows in a table, counted."""
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+    assert row
+    return int(row[0])
+
+
+def _upgrade(url: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK + 1})
+            connection.execute(text("SET search_path = public"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except SQLAlchemyError as error:
+        raise TargetError(f"database {describe_url(url)}: migration failed: {str(error.__cause__ or error)[:400]}") from error
+

@@ -1,0 +1,59 @@
+"""The errors Hindcast raises, grouped by what the caller should do.
+
+    HindcastError
+    ├── ConfigurationError   wrong usage or settings: fix the command; exit code 2
+    ├── ExportError          the export is missing, unreadable, changed or over a bound: fix the export
+    ├── RecordError          one bad record: becomes a reject, never stops a run
+    ├── GateError            a critical expectation failed: look at the report
+    ├── VerificationError    what is in the table is not what was in the files: look at the report
+    ├── TargetError          the database refused, is missing or has the wrong shape
+    │   └── TransientError   lost connection, deadlock, timeout: worth trying again
+    └── WorkerDied           a worker process was killed: worth trying again, nothing is half done
+
+A message says where, what was found, what was expected and the fix if known; never a secret or a personal value.
+"""
+
+
+class HindcastError(Exception):
+    """Base of all errors that describe a fault of the world rather than of the code."""
+
+    exit_code = 1
+
+
+class ConfigurationError(HindcastError):
+    """Wrong usage or configuration."""
+
+    exit_code = 2
+
+
+class ExportError(HindcastError):
+    """The export as a whole cannot be read, or is not what it was."""
+
+
+class RecordError(HindcastError):
+    """One record breaks a rule. `code` is stable and counted; the message is a sentence for the user."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class GateError(HindcastError):
+    """A gate said no."""
+
+
+class VerificationError(HindcastError):
+    """The table does not hold what the export held."""
+
+
+class TargetError(HindcastError):
+    """The target database refused, cannot be reached, or has another shape than expected."""
+
+
+class TransientError(TargetError):
+    """A fault of the moment: a lost connection, a deadlock, a timeout. The same call may succeed later."""
+
+
+class WorkerDied(HindcastError):
+    """A worker process ended without an answer. Its work is not committed and can be done again."""

@@ -1,0 +1,194 @@
+"""Finding the parts of an export and opening them: files, folders, globs, S3 prefixes, archives and their members."""
+
+import glob
+import gzip
+import hashlib
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import zstandard
+
+from hindcast.errors import ExportError
+from hindcast.records import BOM
+from hindcast.storage import is_s3, list_objects, open_binary, split_s3
+
+RECORD_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
+COMPRESSED_SUFFIXES: Final = (".gz", ".zst")
+READABLE: Final = re.compile(r"\.(jsonl|ndjson|json)(\.gz|\.zst)?$", re.IGNORECASE)
+# What we write beside exports ourselves, and what the platform does: never records.
+SIDE_FILES: Final = re.compile(
+    r"(\.answers\.json|(^|/)server_health_report\.json|(^|/)report\.json|_complete|(^|/)\.[^/]*)$", re.IGNORECASE
+)
+DAMAGE: Final = (zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile, zipfile.BadZipFile)
+
+_RATIO_FREE_BYTES = 64 * 1024 * 1024  # small members may inflate by any ratio
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file or archive member. `fingerprint` is `sha256:...` locally and `etag:...` on S3."""
+
+    name: str
+    location: str
+    member: str | None
+    size_bytes: int
+    fingerprint: str
+    is_array: bool = False
+
+    @property
+    def is_splittable(self) -> bool:
+        """Plain lines can be read from any byte; archives and arrays only from their beginning."""
+        return self.member is None and not self.is_array and not _compression(self.location)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far an archive may inflate before it is refused."""
+
+    max_ratio: float
+    max_member_bytes: int
+
+
+def find_parts(file: str) -> list[Part]:
+    """List an export's parts in natural order, fingerprinted; raises ExportError when there are none."""
+    locations = _list_s3(file) if is_s3(file) else _list_local(file)
+    parts: list[Part] = []
+    for name, location, size, fingerprint in locations:
+        if location.lower().endswith(".zip"):
+            parts.extend(_zip_members(name, location, fingerprint))
+        else:
+            is_array = _is_json_array(location, None) if re.search(r"\.json(\.|$)", location.lower()) else False
+            parts.append(Part(name, location, None, size, fingerprint, is_array))
+    if not parts:
+        raise ExportError(f"{file}: no .jsonl, .ndjson or .json file (plain, .gz, .zst, .zip) found there")
+    return parts
+
+
+@contextmanager
+def open_part(part: Part, start: int, bounds: Bounds) -> Iterator[BinaryIO]:
+    """Open a part's records, decompressed, standing at `start`; inflating past the bounds raises ExportError."""
+    with ExitStack() as stack:
+        stream = _open_layers(stack, part.location, part.member, start)
+        if part.is_splittable:
+            yield stream
+        else:
+            compressed = max(part.size_bytes, 1)
+            yield cast(BinaryIO, _Bounded(stream, part.name, compressed, bounds))
+
+
+def _open_layers(stack: ExitStack, location: str, member: str | None, start: int = 0) -> BinaryIO:
+    stream = stack.enter_context(open_binary(location, start))
+    name = location
+    if member is not None:
+        archive = stack.enter_context(zipfile.ZipFile(stream))
+        stream = cast(BinaryIO, stack.enter_context(archive.open(member)))
+        name = member
+    compression = _compression(name)
+    if compression == ".gz":
+        return cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream)))
+    if compression == ".zst":
+        reader = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
+        return cast(BinaryIO, stack.enter_context(reader))
+    return stream
+
+
+class _Bounded:
+    """Passes reads through and refuses a bomb."""
+
+    def __init__(self, stream: BinaryIO, name: str, compressed: int, bounds: Bounds) -> None:
+        self._stream, self._name, self._compressed, self._bounds = stream, name, compressed, bounds
+        self._total = 0
+
+    def read(self, size: int) -> bytes:
+        block = self._stream.read(size)
+        self._total += len(block)
+        ratio = self._total / self._compressed
+        if self._total > self._bounds.max_member_bytes or (
+            self._total > _RATIO_FREE_BYTES and ratio > self._bounds.max_ratio
+        ):
+            raise ExportError(
+                f"{self._name}: inflates to over {self._total:,} bytes, {ratio:,.0f} times its size: refused as a bomb "
+                "(HINDCAST_MAX_DECOMPRESSION_RATIO, HINDCAST_MAX_MEMBER_BYTES)"
+            )
+        return block
+
+
+def _compression(name: str) -> str | None:
+    suffix = Path(name).suffix.lower()
+    return suffix if suffix in COMPRESSED_SUFFIXES else None
+
+
+def _is_wanted(name: str) -> bool:
+    is_readable = READABLE.search(name) or name.lower().endswith(".zip")
+    return bool(is_readable) and not SIDE_FILES.search(name)
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    pieces = re.split(r"(\d+)", text)
+    return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in pieces]
+
+
+def _list_s3(file: str) -> Iterator[tuple[str, str, int, str]]:
+    bucket, prefix = split_s3(file)
+    base = prefix if prefix.endswith("/") else prefix.rpartition("/")[0] + "/" if "/" in prefix else ""
+    for item in sorted(list_objects(file), key=lambda o: _natural(o.key)):
+        name = item.key.removeprefix(base)
+        if _is_wanted(item.key) and (item.key == prefix or prefix.endswith("/") or item.key.startswith(prefix)):
+            yield name, f"s3://{bucket}/{item.key}", item.size_bytes, f"etag:{item.etag}"
+
+
+def _list_local(file: str) -> Iterator[tuple[str, str, int, str]]:
+    root = Path(file)
+    if root.is_file():
+        if not (READABLE.search(file) or file.lower().endswith(".zip")):
+            raise ExportError(f"{file}: expected .jsonl, .ndjson or .json, plain or .gz, .zst, .zip")
+        found = [(root.name, root)]
+    elif root.is_dir():
+        found = [(p.relative_to(root).as_posix(), p) for p in root.rglob("*") if p.is_file()]
+    elif glob.has_magic(file):
+        matches = [Path(p) for p in glob.glob(file, recursive=True)]
+        base = Path(file[: re.search(r"[*?\[]", file).start()]).parent  # type: ignore[union-attr]  # has_magic
+        top = Path(file[: len(str(base))]) if str(base) != "." else Path()
+        found = [(p.relative_to(top).as_posix(), p) for p in matches if p.is_file()]
+    else:
+        raise ExportError(f"{file}: no such file or folder")
+    for name, path in sorted(found, key=lambda pair: _natural(pair[0])):
+        if _is_wanted(name) or root.is_file():
+            yield name, str(path), path.stat().st_size, _sha256(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _zip_members(name: str, location: str, fingerprint: str) -> Iterator[Part]:
+    try:
+        with open_binary(location) as stream, zipfile.ZipFile(stream) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir() and _is_wanted(info.filename)]
+    except zipfile.BadZipFile as error:
+        raise ExportError(f"{name}: not a readable zip archive ({error})") from None
+    for info in sorted(members, key=lambda i: _natural(i.filename)):
+        if info.flag_bits & 0x1:
+            raise ExportError(f"{name}!{info.filename}: encrypted; decrypt the archive first")
+        if info.filename.lower().endswith(".zip"):
+            continue
+        is_array = bool(re.search(r"\.json(\.|$)", info.filename.lower())) and _is_json_array(location, info.filename)
+        identity = f"{fingerprint}:crc32:{info.CRC:08x}"
+        yield Part(f"{name}!{info.filename}", location, info.filename, info.compress_size, identity, is_array)
+
+
+def _is_json_array(location: str, member: str | None) -> bool:
+    try:
+        with ExitStack() as stack:
+            head = _open_layers(stack, location, member).read(io.DEFAULT_BUFFER_SIZE)
+    except DAMAGE:
+        return False
+    return head.removeprefix(BOM).lstrip().startswith(b"[")

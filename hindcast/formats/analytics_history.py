@@ -1,0 +1,242 @@
+"""`analytics_history`: JSON lines from a learning platform's history runbook.
+
+Times are UTC, also where no zone is written. Identity: the record's own id (and its time) where it has one, else its
+time and content. Personal values in the payload (keys email, name, phone) are hashed, as the platform's live path does.
+Field rules: docs/formats/analytics_history.md.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from hindcast.canonical import MAX_NUMBER_DIGITS, check_depth, decode_value, encode_value, mark_unstorable, read_number
+from hindcast.errors import RecordError
+from hindcast.event import Event, Skipped
+from hindcast.formats.base import Context, Option
+from hindcast.times import check_range, format_utc, parse_time
+
+NAME: Final = "analytics_history"
+OPTIONS: Final = {
+    "scrub_pii": Option(True, "replace the values of payload keys email, name and phone by a hash"),
+}
+# A record's spellings of each field; the first that is present wins.
+TYPE_NAMES: Final = ("event_type", "eventType", "type")
+TIME_NAMES: Final = (
+    "occurred_at", "occurredAt", "created_at", "createdAt", "timestamp", "time",
+)  # fmt: skip
+OWN_ID_NAMES: Final = ("event_id", "eventId", "client_event_id", "clientEventId", "id")
+PAYLOAD_NAMES: Final = ("payload", "metadata", "meta", "data")
+TEXT_NAMES: Final = {
+    "user_id": ("user_id", "userId"),
+    "anonymous_id": ("anonymous_id", "anonymousId"),
+    "session_id": ("session_id", "sessionId"),
+    "course_id": ("course_id", "courseId"),
+    "lesson_id": ("lesson_id", "lessonId"),
+    "module_id": ("module_id", "moduleId"),
+    "user_agent": ("user_agent", "userAgent"),
+}
+KNOWN_NAMES: Final = frozenset(
+    TYPE_NAMES + TIME_NAMES + OWN_ID_NAMES + PAYLOAD_NAMES + tuple(n for names in TEXT_NAMES.values() for n in names)
+)
+LIMITED_TO_256: Final = ("event_type", "course_id", "lesson_id")
+
+_PERSONAL_KEYS = frozenset({"email", "name", "phone"})
+_PERSONAL_SOURCE = re.compile(rb'"(?:email|name|phone)"', re.IGNORECASE)
+_PERSONAL_TEXT = re.compile(r'("(?:email|name|phone)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^,}\]\s]+)', re.IGNORECASE | re.DOTALL)
+_ADDRESS = re.compile(r"[^\s\"'<>:,;\\{}\[\]()@]+(?:@|%40|\\u0040)[^\s\"'<>:,;\\{}\[\]()@]+\.[^\s\"'<>:,;\\{}\[\]()@]+")
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A record in the commonest spelling; any other takes the general way, with the same result."""
+
+    event_type: str
+    occurred_at: datetime
+    user_id: str | None = None
+    course_id: str | None = None
+    lesson_id: str | None = None
+    module_id: str | None = None
+    session_id: str | None = None
+    user_agent: str | None = None
+    event_id: str | None = None
+    payload: dict[str, Any] | None = None
+
+
+_decode_plain = msgspec.json.Decoder(_Plain, float_hook=read_number).decode
+
+
+def detect(records: list[bytes]) -> str | None:
+    """Evidence: most records carry an event type and a time, and learning-platform fields or nothing foreign."""
+    own = 0
+    for raw in records:
+        try:
+            fields = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            continue
+        if not isinstance(fields, dict) or not KNOWN_NAMES.intersection(fields):
+            continue
+        timed = any(name in fields for name in TIME_NAMES)
+        typed = any(name in fields for name in TYPE_NAMES)
+        foreign = {"metrics", "source", "esp", "event_properties", "distinct_id", "uuid"}.intersection(fields)
+        own += timed and typed and not foreign
+    if own * 2 > len(records) or (own and own == len(records)):
+        return f"{own} of the first {len(records)} records have an event type and a time in this format's spellings"
+    return None
+
+
+def decode(raw: bytes, context: Context) -> Event | Skipped:
+    """Read one record; raises RecordError with the rule it breaks."""
+    check_depth(raw)
+    raw, is_sanitised = mark_unstorable(raw)
+    is_unusual = is_sanitised or len(raw) > MAX_NUMBER_DIGITS  # only the general way checks long integers
+    event = _decode_general(raw, context) if is_unusual else _decode_fast(raw, context)
+    check_range(event.occurred_at, context.latest)
+    for name in LIMITED_TO_256:
+        value = getattr(event, name)
+        if value is not None and len(value) > 256:
+            raise RecordError("value_too_long", f"{name} of {len(value)} characters: expected at most 256")
+    if context.options.get("scrub_pii", True) and (_PERSONAL_SOURCE.search(raw) or b"\\u" in raw):
+        event.payload = _scrub(event.payload, context)
+    event.tenant = context.tenant
+    event.is_sanitised = is_sanitised
+    return event
+
+
+def encode(event: Event) -> bytes:
+    """Write an event as a record that decodes to the same event."""
+    fields: dict[str, Any] = {"event_type": event.event_type, "occurred_at": format_utc(event.occurred_at)}
+    if event.source_event_id is not None:
+        fields["event_id"] = event.source_event_id
+    for name in TEXT_NAMES:
+        if getattr(event, name) is not None:
+            fields[name] = getattr(event, name)
+    fields["payload"] = event.payload
+    return encode_value(fields)
+
+
+def redact(text: str) -> str:
+    """Hide personal values in text that may not be JSON: values of the personal keys, and anything like an address."""
+    return _ADDRESS.sub("[redacted]", _PERSONAL_TEXT.sub(r'\1"[redacted]"', text))
+
+
+def _decode_fast(raw: bytes, context: Context) -> Event:
+    try:
+        plain = _decode_plain(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_general(raw, context)
+    moment = plain.occurred_at
+    if not plain.event_type.strip() or moment.tzinfo is not UTC:
+        return _decode_general(raw, context)
+    payload = plain.payload
+    return Event(
+        occurred_at=moment,
+        event_type=plain.event_type,
+        user_id=plain.user_id or None,
+        session_id=plain.session_id or None,
+        course_id=plain.course_id or None,
+        lesson_id=plain.lesson_id or None,
+        module_id=plain.module_id or None,
+        user_agent=plain.user_agent or None,
+        source_event_id=plain.event_id or None,
+        payload={} if payload is None else payload,
+    )
+
+
+def _decode_general(raw: bytes, context: Context) -> Event:
+    fields = _read_object(raw)
+    event_type = _first(fields, TYPE_NAMES)
+    if event_type is None or (isinstance(event_type, str) and not event_type.strip()):
+        raise RecordError("missing_event_type", f"no event type: expected one of {', '.join(TYPE_NAMES)}")
+    if not isinstance(event_type, str):
+        raise RecordError("invalid_type", f"event type is {_name_type(event_type)}: expected a string")
+    time = _first(fields, TIME_NAMES)
+    if time is None or time == "":
+        raise RecordError("missing_time", f"no time: expected one of {', '.join(TIME_NAMES)}")
+    moment, is_naive = parse_time(time)
+    texts = {name: _read_text(fields, name, names) for name, names in TEXT_NAMES.items()}
+    own_id = _read_text(fields, "event_id", OWN_ID_NAMES)
+    payload = _first(fields, PAYLOAD_NAMES)
+    if payload is None:
+        payload = {}
+    elif not isinstance(payload, dict | list):
+        payload = {"value": payload}
+    _count_remarkable(fields, moment, context)
+    return Event(
+        occurred_at=moment, event_type=event_type, source_event_id=own_id, payload=payload, is_naive=is_naive, **texts
+    )
+
+
+def _read_object(raw: bytes) -> dict[str, Any]:
+    try:
+        fields = decode_value(raw)
+    except UnicodeDecodeError as error:
+        raise RecordError("invalid_utf8", f"not UTF-8: {error.reason} at byte {error.start} of a string") from None
+    except msgspec.DecodeError as error:
+        if "out of range" in str(error):
+            raise RecordError("number_out_of_range", "a number has more digits than can be kept") from None
+        raise RecordError("malformed_json", _describe_malformed(raw, error)) from None
+    if not isinstance(fields, dict):
+        raise RecordError("not_an_object", f"the record is {_name_type(fields)}: expected a JSON object")
+    return fields
+
+
+def _describe_malformed(raw: bytes, error: Exception) -> str:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as fault:
+        return f"not JSON: {error}; byte {fault.start} of the line is not UTF-8 either"
+    return f"not JSON: {error}"
+
+
+def _first(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
+    for name in names:
+        value = fields.get(name)
+        if value is not None:
+            return value
+    return None
+
+
+def _read_text(fields: dict[str, Any], field: str, names: tuple[str, ...]) -> str | None:
+    value = _first(fields, names)
+    if value is None or isinstance(value, str):
+        return value or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise RecordError("invalid_type", f"{field} is {_name_type(value)}: expected a string")
+
+
+def _count_remarkable(fields: dict[str, Any], moment: datetime, context: Context) -> None:
+    for name in fields.keys() - KNOWN_NAMES:
+        context.unknown_properties[name[:100]] += 1
+    occurred, created = (
+        fields.get(snake) or fields.get(camel)
+        for snake, camel in (("occurred_at", "occurredAt"), ("created_at", "createdAt"))
+    )
+    if occurred is None or created is None or occurred == created:
+        return
+    try:
+        differs = parse_time(created)[0] != moment
+    except RecordError:
+        differs = True
+    context.notes["times_differ"] += differs
+
+
+def _scrub(value: Any, context: Context) -> Any:
+    if isinstance(value, list):
+        return [_scrub(item, context) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: context.hash_personal(item)
+        if isinstance(item, str) and item and key.lower() in _PERSONAL_KEYS
+        else _scrub(item, context)
+        for key, item in value.items()
+    }
+
+
+def _name_type(value: object) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
+    return names.get(type(value), "a number")

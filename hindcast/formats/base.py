@@ -1,0 +1,73 @@
+"""What every format module offers, and what it is given.
+
+A format is a module with `NAME`, `OPTIONS`, `detect`, `decode` and `encode`:
+
+    NAME: str                                     # its name on the command line and in `source`
+    OPTIONS: dict[str, Option]                    # what `--option NAME=VALUE` takes
+    detect(records: list[bytes]) -> str | None    # evidence that these records are its own, or None
+    decode(raw: bytes, context: Context) -> Event | Skipped    # raises RecordError for a reject
+    encode(event: Event) -> bytes                 # a record that decodes to the same event
+    redact(text: str) -> str                      # hides personal values in text kept with a reject
+"""
+
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from hindcast.errors import ConfigurationError
+from hindcast.event import Event, Skipped
+
+
+@dataclass(frozen=True)
+class Option:
+    """A format's own option: its default and what it does."""
+
+    default: bool
+    description: str
+
+
+@dataclass
+class Context:
+    """What decoding needs to know, and where it counts what is remarkable but no fault."""
+
+    latest: datetime
+    tenant: str = ""
+    options: Mapping[str, bool] = field(default_factory=dict)
+    pii_key: bytes | None = None
+    notes: Counter[str] = field(default_factory=Counter)
+    unknown_properties: Counter[str] = field(default_factory=Counter)
+
+    def hash_personal(self, value: str) -> str:
+        """Replace a personal value: SHA-256 of it trimmed and lower-cased, keyed when a secret is configured."""
+        text = value.strip().lower().encode("utf-8", "surrogatepass")
+        if self.pii_key:
+            return "hmac-sha256:" + hmac.new(self.pii_key, text, hashlib.sha256).hexdigest()
+        return "sha256:" + hashlib.sha256(text).hexdigest()
+
+
+class Format(Protocol):
+    """A format module, as the registry sees it."""
+
+    NAME: str
+    OPTIONS: dict[str, Option]
+    detect: Callable[[list[bytes]], str | None]
+    decode: Callable[[bytes, Context], Event | Skipped]
+    encode: Callable[[Event], bytes]
+    redact: Callable[[str], str]
+
+
+def read_options(chosen: Mapping[str, str], offered: Mapping[str, Option]) -> dict[str, bool]:
+    """Merge `--option` values over a format's defaults; raises ConfigurationError for unknown names and values."""
+    values = {name: option.default for name, option in offered.items()}
+    for name, text in chosen.items():
+        if name not in offered:
+            known = ", ".join(sorted(offered)) or "none"
+            raise ConfigurationError(f"option {name!r}: this format has no such option; known: {known}")
+        if text.lower() not in {"true", "false", "on", "off", "yes", "no", "1", "0"}:
+            raise ConfigurationError(f"option {name}={text!r}: expected true or false")
+        values[name] = text.lower() in {"true", "on", "yes", "1"}
+    return values

@@ -1,0 +1,197 @@
+"""The manifest: what an export turned out to hold, chunk by chunk, sealed by a hash. Loading goes by it alone."""
+
+import hashlib
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hindcast.conflicts import Conflict, diff_rows, read_rows
+from hindcast.errors import ExportError
+from hindcast.event import format_id
+from hindcast.plan import Plan
+from hindcast.repeats import ChunkPlace, Repeat, find_repeats
+from hindcast.staging import Segment, StagedChunk, count_months, read_chunk, read_segment
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A chunk in the order of the export: lines and bytes are those of its part, from 1 and 0."""
+
+    number: int
+    part: str
+    segment: int
+    line_base: int
+    duplicate: int
+    conflict: int
+    staged_as: StagedChunk
+
+
+class Totals(msgspec.Struct):
+    """What the whole export holds; duplicates and conflicts are those within the export."""
+
+    lines: int = 0
+    staged: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    out_of_window: int = 0
+    duplicate: int = 0
+    conflict: int = 0
+    naive_times: int = 0
+    sanitised: int = 0
+    damaged_parts: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    rejects: dict[str, int] = {}
+    skips: dict[str, int] = {}
+    notes: dict[str, int] = {}
+    unknown_properties: dict[str, int] = {}
+
+
+class Manifest(msgspec.Struct):
+    """Everything after extraction. `months` counts the events expected in the table by (month, type)."""
+
+    plan_hash: str
+    chunks: list[Chunk]
+    totals: Totals
+    months: list[tuple[str, str, int]]
+    part_lines: dict[str, int]
+    line_bases: dict[int, int]
+    seal: str = ""
+
+
+def seal_manifest(plan: Plan, folder: Path, segment_numbers: list[int]) -> Manifest:
+    """Put the segments together, decide the repeats, and write the manifest. The same segments give the same seal."""
+    segments = [_require(folder, number) for number in segment_numbers]
+    line_bases, part_lines = _count_lines(segments)
+    staged = [(segment, chunk) for segment in segments for chunk in segment.chunks]
+    places = [ChunkPlace(segment.number, chunk.row_group, chunk.staged) for segment, chunk in staged]
+    repeats = find_repeats(folder, places, last_wins=plan.on_conflict == "replace")
+    duplicates = Counter(repeat.chunk for repeat in repeats if not repeat.is_conflict)
+    conflicts = Counter(repeat.chunk for repeat in repeats if repeat.is_conflict)
+    chunks = [
+        Chunk(number, segment.part, segment.number, line_bases[segment.number], duplicates[number], conflicts[number], c)
+        for number, (segment, c) in enumerate(staged)
+    ]
+    totals = _add_up(segments, duplicates.total(), conflicts.total())
+    months = _count_expected(folder, segments, chunks, repeats, totals)
+    _write_repeats(folder, chunks, repeats)
+    manifest = Manifest(plan.plan_hash, chunks, totals, months, part_lines, line_bases)
+    manifest.seal = _compute_seal(manifest)
+    aside = folder / "manifest.json.new"
+    aside.write_bytes(msgspec.json.encode(manifest))
+    aside.rename(folder / "manifest.json")
+    return manifest
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read a sealed manifest; raises ExportError when it is missing or not what was sealed."""
+    try:
+        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        raise ExportError(f"{folder}: holds no sealed manifest; run the backfill again to stage the export") from None
+    if _compute_seal(manifest) != manifest.seal:
+        raise ExportError(f"{folder}/manifest.json: changed since it was sealed; delete {folder} and run again")
+    return manifest
+
+
+def read_repeats(folder: Path, chunk: int) -> dict[int, bool]:
+    """The rows of a chunk that repeat another record: row -> whether it is a conflict."""
+    table = pq.read_table(folder / "repeats.parquet", filters=[("chunk", "==", chunk)], use_threads=False)
+    return dict(zip(table["row"].to_pylist(), table["is_conflict"].to_pylist(), strict=True))
+
+
+def read_conflicts(folder: Path) -> list[Conflict]:
+    """Conflicts within the export, in file order."""
+    return msgspec.json.Decoder(Conflict).decode_lines((folder / "conflicts.jsonl").read_bytes())
+
+
+def _require(folder: Path, number: int) -> Segment:
+    segment = read_segment(folder, number)
+    if segment is None:
+        raise ExportError(f"{folder}: segment {number} is not staged; run the backfill again")
+    return segment
+
+
+def _count_lines(segments: list[Segment]) -> tuple[dict[int, int], dict[str, int]]:
+    bases: dict[int, int] = {}
+    lines: dict[str, int] = {}
+    for segment in segments:
+        bases[segment.number] = lines.get(segment.part, 0)
+        lines[segment.part] = lines.get(segment.part, 0) + segment.lines
+    return bases, lines
+
+
+def _add_up(segments: list[Segment], duplicate: int, conflict: int) -> Totals:
+    totals = Totals(duplicate=duplicate, conflict=conflict)
+    chunks = [chunk for segment in segments for chunk in segment.chunks]
+    totals.lines = sum(chunk.records for chunk in chunks)
+    for name in ("staged", "rejected", "skipped", "out_of_window"):
+        setattr(totals, name, sum(getattr(chunk, name) for chunk in chunks))
+    totals.first_at = min((chunk.first_at for chunk in chunks if chunk.first_at), default=None)
+    totals.last_at = max((chunk.last_at for chunk in chunks if chunk.last_at), default=None)
+    totals.naive_times = sum(segment.naive_times for segment in segments)
+    totals.sanitised = sum(segment.sanitised for segment in segments)
+    totals.damaged_parts = sum(segment.is_damaged for segment in segments)
+    for name in ("rejects", "skips", "notes", "unknown_properties"):
+        counted: Counter[str] = Counter()
+        for segment in segments:
+            counted.update(getattr(segment, name))
+        setattr(totals, name, dict(counted))
+    return totals
+
+
+def _count_expected(
+    folder: Path, segments: list[Segment], chunks: list[Chunk], repeats: list[Repeat], totals: Totals
+) -> list[tuple[str, str, int]]:
+    months: Counter[tuple[str, str]] = Counter()
+    for segment in segments:
+        months.update({(month, kind): count for month, kind, count in segment.months})
+    rows_of: dict[int, list[int]] = {}
+    for repeat in repeats:
+        rows_of.setdefault(repeat.chunk, []).append(repeat.row)
+    for number, rows in rows_of.items():
+        staged_as = chunks[number].staged_as
+        columns = ["created_at", "event_type", "is_sanitised"]
+        repeated = read_chunk(folder, chunks[number].segment, staged_as.row_group, columns).take(rows)
+        months.subtract(count_months(repeated))
+        totals.sanitised -= sum(repeated["is_sanitised"].to_pylist())
+    return sorted((month, kind, count) for (month, kind), count in months.items() if count)
+
+
+def _write_repeats(folder: Path, chunks: list[Chunk], repeats: list[Repeat]) -> None:
+    table = pa.table(
+        {
+            "chunk": pa.array([r.chunk for r in repeats], pa.int32()),
+            "row": pa.array([r.row for r in repeats], pa.int32()),
+            "is_conflict": pa.array([r.is_conflict for r in repeats], pa.bool_()),
+        }
+    )
+    pq.write_table(table, folder / "repeats.parquet", row_group_size=50_000)
+    with (folder / "conflicts.jsonl").open("wb") as file:
+        for repeat in repeats:
+            if repeat.is_conflict:
+                file.write(msgspec.json.encode(_describe(folder, chunks, repeat)) + b"\n")
+
+
+def _describe(folder: Path, chunks: list[Chunk], repeat: Repeat) -> Conflict:
+    kept, other = (
+        read_rows(folder, chunks[chunk].segment, chunks[chunk].staged_as.row_group).slice(row, 1).to_pylist()[0]
+        for chunk, row in ((repeat.winner_chunk, repeat.winner_row), (repeat.chunk, repeat.row))
+    )
+    chunk, winner = chunks[repeat.chunk], chunks[repeat.winner_chunk]
+    return Conflict(
+        chunk=repeat.chunk,
+        row=repeat.row,
+        event_id=format_id(other["event_id"]),
+        part=chunk.part,
+        line=chunk.line_base + other["line"],
+        fields=diff_rows(kept, other),
+        against=f"{winner.part} line {winner.line_base + kept['line']}",
+    )
+
+
+def _compute_seal(manifest: Manifest) -> str:
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(manifest, seal=""))).hexdigest()

@@ -1,0 +1,161 @@
+"""Worker processes that decode and load. They import neither Prefect nor Great Expectations, nor the caller's script.
+
+`multiprocessing` would re-import the parent's main module (a Prefect engine: seconds and 200 MB a process) or fork a
+process full of threads; so a worker is a fresh interpreter that reads calls from a pipe. It ends when its parent does.
+"""
+
+import importlib
+import os
+import pickle
+import queue
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, Final
+
+from hindcast.errors import WorkerDied
+
+_LENGTH: Final = struct.Struct("!Q")
+
+
+class WorkerPool:
+    """A few worker processes; calls go to whichever is free. Use as a context manager; threads may share it."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._free: queue.SimpleQueue[subprocess.Popen[bytes] | None] = queue.SimpleQueue()
+        for _ in range(processes):
+            self._free.put(None)  # started when first needed
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> "WorkerPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._started:
+            worker.kill()  # idle, or its answer is no longer wanted; nothing of it is half done
+            worker.wait()
+            for pipe in (worker.stdin, worker.stdout):
+                if pipe:
+                    _close_quietly(pipe)
+
+    def call(self, function: str, *arguments: object) -> Any:
+        """Run `package.module:function` in a free worker and return its result; raises what it raised."""
+        worker = self._free.get()
+        try:
+            if worker is None or worker.poll() is not None:
+                worker = self._start()
+            return _call(worker, function, arguments)
+        finally:
+            self._free.put(worker)
+
+    def map_unordered(self, function: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+        """Run many calls on all workers; results come as they are ready. The first error stops the handing out."""
+        waiting = iter(calls)
+        results: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+        lock = threading.Lock()
+
+        def run() -> None:
+            while True:
+                with lock:
+                    arguments = next(waiting, None)
+                if arguments is None:
+                    results.put((True, _DONE))
+                    return
+                try:
+                    results.put((True, self.call(function, *arguments)))
+                except BaseException as error:  # noqa: BLE001  # it is raised again in the caller's thread
+                    results.put((False, error))
+                    return
+
+        threads = [threading.Thread(target=run, daemon=True) for _ in range(self._processes)]
+        for thread in threads:
+            thread.start()
+        running = len(threads)
+        while running:
+            is_result, value = results.get()
+            if value is _DONE:
+                running -= 1
+            elif is_result:
+                yield value
+            else:
+                raise value
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "hindcast.pool"]
+        # Arrow and BLAS would each start a thread a core in each worker.
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+        worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._started.append(worker)
+        return worker
+
+
+class _Done:
+    pass
+
+
+_DONE: Final = _Done()
+
+
+def serve(source: BinaryIO, sink: BinaryIO) -> None:
+    """Answer calls until the source ends; run in the worker."""
+    calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while (message := _receive(source)) is not None:
+            calls.put(message)
+        os._exit(0)  # the parent is gone: what is uncommitted is rolled back by the database
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        function, arguments = pickle.loads(calls.get())
+        try:
+            module, _, name = function.partition(":")
+            answer = (True, getattr(importlib.import_module(module), name)(*arguments))
+        except Exception as error:  # noqa: BLE001  # it is raised again in the parent
+            answer = (False, error)
+        _send(sink, pickle.dumps(answer))
+
+
+def _call(worker: "subprocess.Popen[bytes]", function: str, arguments: tuple[object, ...]) -> Any:
+    assert worker.stdin and worker.stdout
+    try:
+        _send(worker.stdin, pickle.dumps((function, arguments)))
+        message = _receive(worker.stdout)
+    except (BrokenPipeError, ConnectionResetError):
+        message = None
+    if message is None:
+        raise WorkerDied(f"a worker process ended (exit status {worker.wait()}) during {function}: run again to go on")
+    is_result, value = pickle.loads(message)
+    if is_result:
+        return value
+    raise value
+
+
+def _send(pipe: BinaryIO | Any, message: bytes) -> None:
+    pipe.write(_LENGTH.pack(len(message)) + message)
+    pipe.flush()
+
+
+def _receive(pipe: BinaryIO | Any) -> bytes | None:
+    header = pipe.read(_LENGTH.size)
+    if len(header) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(header)
+    message: bytes = pipe.read(length)
+    return message if len(message) == length else None
+
+
+def _close_quietly(pipe: Any) -> None:
+    try:
+        pipe.close()
+    except BrokenPipeError:
+        return
+
+
+if __name__ == "__main__":
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints goes to stderr, not between the answers
+    serve(sys.stdin.buffer, answers)

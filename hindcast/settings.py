@@ -1,0 +1,92 @@
+"""Every setting, its environment variable, default and meaning. Read when asked for, never at import time."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hindcast.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """Settings from the environment and `.env`; `HINDCAST_` is the prefix unless a field names its own variable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HINDCAST_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
+    )
+
+    home: Path = Field(Path(".hindcast"), description="holds the embedded database, staging, reports, archives")
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="the target; when absent the embedded PostgreSQL in HINDCAST_HOME is started and used",
+    )
+    embedded_version: Annotated[int, Field(ge=16, le=18)] = Field(
+        18, description="major version of a new embedded PostgreSQL: 16 or 18"
+    )
+    pool_size: Annotated[int, Field(ge=1, le=64)] = Field(
+        2,
+        validation_alias=AliasChoices("ANALYTICS_IMPORT_POOL_SIZE", "HINDCAST_POOL_SIZE", "pool_size"),
+        description="connections that load at once",
+    )
+    chunk_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000,
+        validation_alias=AliasChoices("ANALYTICS_IMPORT_CHUNK_SIZE", "HINDCAST_CHUNK_SIZE", "chunk_size"),
+        description="records a chunk: one transaction",
+    )
+    workers: Annotated[int, Field(ge=0, le=256)] = Field(0, description="processes that decode; 0 = one a core")
+    segment_bytes: Annotated[int, Field(ge=1024)] = Field(
+        48 * 1024 * 1024, description="plain files are decoded in byte ranges of this size, in parallel"
+    )
+    max_decompression_ratio: Annotated[float, Field(ge=1)] = Field(
+        1100.0, description="an archive member that inflates by more than this (beyond 64 MiB) is refused"
+    )
+    max_member_bytes: Annotated[int, Field(ge=1)] = Field(
+        1 << 40, description="an archive member that inflates to more bytes than this is refused"
+    )
+    reject_share_limit: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.01, description="share of rejected records over which the export gate fails"
+    )
+    gate_batch_rows: Annotated[int, Field(ge=1)] = Field(
+        100_000, description="staged events a gate batch; smaller batches cost more a row"
+    )
+    expectations_dir: Path | None = Field(None, description="suites of your own, instead of the shipped ones")
+    spot_checks: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        200, description="records re-read from the export's own bytes after the load"
+    )
+    operator: str = Field("", description="initials of whoever runs this, for the ledger and the health report")
+    health_report: Path | None = Field(
+        None, description="server_health_report.json to add an entry to; default HINDCAST_HOME/server_health_report.json"
+    )
+    dashboard_url: str | None = Field(
+        None, description="fetched after the load to show that the dashboard answers, such as /api/admin/analytics"
+    )
+    pii_secret: SecretStr | None = Field(
+        None, description="key for the hashes that replace personal values; without it they are plain SHA-256"
+    )
+    lock_timeout_ms: Annotated[int, Field(ge=0)] = Field(5_000, description="longest wait for a lock in the target")
+    statement_timeout_ms: Annotated[int, Field(ge=0)] = Field(
+        600_000, description="longest single statement in the target"
+    )
+
+    @property
+    def staging_dir(self) -> Path:
+        """Where staged chunks live, one folder a plan."""
+        return self.home / "staging"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Where reports are written, one folder a run."""
+        return self.home / "reports"
+
+
+def load_settings() -> Settings:
+    """Read the settings; raises ConfigurationError naming the variable and the fault."""
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # every field has a default; mypy reads Field(...) as required
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(f"setting {name}: {first['msg']} (got {str(first['input'])[:60]!r})") from None
+    return settings.model_copy(update={"home": settings.home.absolute()})

@@ -1,0 +1,140 @@
+"""Staged chunks: typed, immutable events in Parquet, one file a segment, one row group a chunk, beside their plan.
+
+A segment's `.json` is written last: a segment that has one is whole, and is not staged again.
+"""
+
+import os
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hindcast.errors import ExportError
+
+SCHEMA: Final = pa.schema(
+    [
+        ("event_id", pa.binary(16)),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+        ("tenant", pa.string()),
+        ("event_type", pa.string()),
+        ("user_id", pa.string()),
+        ("anonymous_id", pa.string()),
+        ("session_id", pa.string()),
+        ("course_id", pa.string()),
+        ("lesson_id", pa.string()),
+        ("module_id", pa.string()),
+        ("user_agent", pa.string()),
+        ("payload", pa.string()),
+        ("source_event_id", pa.string()),
+        ("line", pa.int64()),  # within the segment, from 1
+        ("byte_offset", pa.int64()),  # in the part, decompressed
+        ("identity", pa.binary(16)),
+        ("content_hash", pa.binary(16)),
+        ("is_sanitised", pa.bool_()),
+    ]
+)
+
+
+class Reject(msgspec.Struct):
+    """A record set aside. `line` is counted within the segment until the manifest is made."""
+
+    part: str
+    line: int
+    byte_offset: int
+    code: str
+    sentence: str
+    raw: str
+
+
+class StagedChunk(msgspec.Struct):
+    """What one transaction loads. Lines are within the segment, from 1; bytes are in the part, decompressed."""
+
+    records: int = 0
+    staged: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    out_of_window: int = 0
+    first_line: int = 0
+    last_line: int = 0
+    first_byte: int = 0
+    last_byte: int = 0
+    row_group: int = -1
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+
+
+class Segment(msgspec.Struct):
+    """What staging one byte range of a part found."""
+
+    number: int
+    part: str
+    start: int
+    lines: int = 0
+    bytes_read: int = 0
+    chunks: list[StagedChunk] = []
+    naive_times: int = 0
+    sanitised: int = 0
+    months: list[tuple[str, str, int]] = []
+    rejects: dict[str, int] = {}
+    skips: dict[str, int] = {}
+    notes: dict[str, int] = {}
+    unknown_properties: dict[str, int] = {}
+    is_damaged: bool = False
+
+
+def segment_path(folder: Path, number: int, suffix: str) -> Path:
+    """Path of one of a segment's files: `parquet`, `rejects.jsonl` or `json`."""
+    return folder / f"segment-{number:05d}.{suffix}"
+
+
+def seal_segment(folder: Path, segment: Segment) -> None:
+    """Declare a segment whole: its facts appear in one rename after its data."""
+    path = segment_path(folder, segment.number, "json")
+    aside = path.with_suffix(f".new-{os.getpid()}")
+    aside.write_bytes(msgspec.json.encode(segment))
+    aside.rename(path)
+
+
+def read_segment(folder: Path, number: int) -> Segment | None:
+    """A segment's facts, None when it is not (wholly) staged."""
+    path = segment_path(folder, number, "json")
+    return msgspec.json.decode(path.read_bytes(), type=Segment) if path.exists() else None
+
+
+def read_chunk(folder: Path, segment: int, row_group: int, columns: list[str] | None = None) -> pa.Table:
+    """The events of one chunk, in file order."""
+    path = segment_path(folder, segment, "parquet")
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read_row_group(row_group, columns=columns, use_threads=False)
+    except FileNotFoundError:
+        raise ExportError(f"{path.name}: staged events are gone; run the backfill again to stage them") from None
+
+
+def count_months(events: pa.Table) -> Counter[tuple[str, str]]:
+    """Count staged events by UTC month (`2024-01`) and event type."""
+    months = events["created_at"].cast(pa.int64()).to_numpy().astype("datetime64[us]").astype("datetime64[M]")
+    types = events["event_type"].combine_chunks().dictionary_encode()
+    keys = months.astype(np.int64) * (len(types.dictionary) + 1) + types.indices.to_numpy(zero_copy_only=False)
+    names = types.dictionary.to_pylist()
+    counted = zip(*np.unique(keys, return_counts=True), strict=True)
+    return Counter(
+        {
+            (str(np.datetime64(int(key) // (len(names) + 1), "M")), names[int(key) % (len(names) + 1)]): int(count)
+            for key, count in counted
+        }
+    )
+
+
+def read_rejects(folder: Path, number: int) -> list[Reject]:
+    """A segment's rejects in file order."""
+    path = segment_path(folder, number, "rejects.jsonl")
+    return _REJECT.decode_lines(path.read_bytes()) if path.exists() else []
+
+
+_REJECT: Final = msgspec.json.Decoder(Reject)

@@ -1,0 +1,150 @@
+"""The tables, as SQLAlchemy Core sees them. Their DDL is in the migrations; a test compares the two."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, Numeric, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+metadata: Final = MetaData()
+
+
+def _instant(name: str, **options: object) -> "Column[object]":
+    return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
+
+
+analytics_events: Final = Table(
+    "analytics_events",
+    metadata,
+    Column("event_id", UUID(as_uuid=True), primary_key=True),
+    Column("created_at", DateTime(timezone=True), primary_key=True, key="occurred_at"),
+    Column("source", Text),
+    Column("tenant", Text),
+    Column("event_type", Text),
+    Column("user_id", Text),
+    Column("anonymous_id", Text),
+    Column("session_id", Text),
+    Column("course_id", Text),
+    Column("lesson_id", Text),
+    Column("module_id", Text),
+    Column("user_agent", Text),
+    Column("payload", JSONB),
+    Column("source_event_id", Text),
+    Column("import_chunk_id", BigInteger),
+    Column("export_line", BigInteger),
+    _instant("imported_at"),
+)
+
+import_runs: Final = Table(
+    "import_runs",
+    metadata,
+    Column("run_id", UUID(as_uuid=True), primary_key=True),
+    Column("dataset", Text),
+    Column("format", Text),
+    Column("export", Text),
+    Column("tenant", Text),
+    Column("operator", Text),
+    _instant("window_start"),
+    _instant("window_end"),
+    Column("status", Text),
+    _instant("started_at"),
+    _instant("finished_at"),
+    Column("attempts", Integer),
+    Column("plan_hash", Text),
+    Column("manifest_seal", Text),
+    Column("counts", JSONB),
+    Column("gates", JSONB),
+    Column("report", JSONB),
+    Column("error", Text),
+)
+
+import_parts: Final = Table(
+    "import_parts",
+    metadata,
+    Column("run_id", UUID(as_uuid=True), primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("size_bytes", BigInteger),
+    Column("fingerprint", Text),
+    Column("lines", BigInteger),
+)
+
+import_chunks: Final = Table(
+    "import_chunks",
+    metadata,
+    Column("chunk_id", BigInteger, primary_key=True),
+    Column("run_id", UUID(as_uuid=True)),
+    Column("chunk_number", Integer),
+    Column("part", Text),
+    Column("first_line", BigInteger),
+    Column("last_line", BigInteger),
+    Column("first_byte", BigInteger),
+    Column("last_byte", BigInteger),
+    Column("lines", BigInteger),
+    Column("loaded", BigInteger),
+    Column("derived", BigInteger),
+    Column("duplicate", BigInteger),
+    Column("conflict", BigInteger),
+    Column("rejected", BigInteger),
+    Column("skipped", BigInteger),
+    Column("out_of_window", BigInteger),
+    Column("sanitised", BigInteger),
+    Column("digest", Text),
+    Column("days", Text),
+    _instant("committed_at"),
+)
+
+import_rejects: Final = Table(
+    "import_rejects",
+    metadata,
+    Column("run_id", UUID(as_uuid=True), primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("line", BigInteger, primary_key=True),
+    Column("byte_offset", BigInteger),
+    Column("code", Text),
+    Column("sentence", Text),
+    Column("raw", Text),
+)
+
+import_conflicts: Final = Table(
+    "import_conflicts",
+    metadata,
+    Column("run_id", UUID(as_uuid=True), primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("line", BigInteger, primary_key=True),
+    Column("chunk_id", BigInteger),
+    Column("event_id", UUID(as_uuid=True)),
+    Column("against", Text),
+    Column("fields", JSONB),
+    Column("is_replaced", Boolean),
+    Column("previous_row", JSONB),
+)
+
+daily_events: Final = Table(
+    "daily_events",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("event_type", Text, primary_key=True),
+    Column("events", BigInteger),
+    Column("users", BigInteger),
+    Column("sessions", BigInteger),
+)
+
+daily_course_engagement: Final = Table(
+    "daily_course_engagement",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("course_id", Text, primary_key=True),
+    Column("active_learners", BigInteger),
+    Column("events", BigInteger),
+    Column("avg_progress", Numeric),
+)
+
+daily_lesson_dropoff: Final = Table(
+    "daily_lesson_dropoff",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("course_id", Text, primary_key=True),
+    Column("lesson_id", Text, primary_key=True),
+    Column("started", BigInteger),
+    Column("completed", BigInteger),
+)

@@ -1,0 +1,53 @@
+"""What the tests share: one real PostgreSQL for the whole session, and empty databases in it.
+
+HINDCAST_TEST_PG picks the major version, 16 or 18 (default).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from hindcast.embedded import EmbeddedServer
+
+POSTGRES_VERSION = int(os.environ.get("HINDCAST_TEST_PG", "18"))
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+MakeServer = Callable[[Path], EmbeddedServer]
+_database_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    server = EmbeddedServer(tmp_path_factory.mktemp("home"), POSTGRES_VERSION, NOT_DURABLE)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def empty_database(postgres_server: EmbeddedServer) -> Iterator[str]:
+    """URL of a new database, dropped afterwards whoever is still connected."""
+    name = f"test_{next(_database_numbers)}"
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        yield postgres_server.url(name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def make_server() -> Iterator[MakeServer]:
+    made = []
+
+    def make(home: Path) -> EmbeddedServer:
+        made.append(EmbeddedServer(home, POSTGRES_VERSION, NOT_DURABLE, timeout_seconds=30))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
