@@ -81,7 +81,9 @@ def run_table_gate(
         require_readable(sessions, view.name)
         results = _validate_view(sessions, view.name, loaded)
     counted = results.get(ROW_COUNT_RULE)
-    rows = int(counted.result.get("observed_value") or 0) if counted is not None else 0
+    if counted is None or "observed_value" not in counted.result:
+        raise TargetError(f"the gate cannot count the rows of view public.{view.name}")
+    rows = int(counted.result["observed_value"])
     return _conclude(loaded, results, rows, _table_sampler(loaded.locators), started)
 
 

@@ -116,6 +116,8 @@ def _read_expectation(entry: _ExpectationFile, place: str, parameters: Mapping[s
         raise ConfigurationError(
             f"{place}.meta.rule: expected a name such as 'EV-005', the key results go by"
         )
+    if rule.startswith("hindcast."):
+        raise ConfigurationError(f"{place}.meta.rule: {rule[:60]!r}: names that start so are the gate's own")
     for reserved in _RESERVED_KWARGS:
         if reserved in entry.kwargs:
             raise ConfigurationError(f"{place}.kwargs.{reserved}: set by the gate, remove it")

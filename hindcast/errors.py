@@ -8,7 +8,8 @@
     ├── VerificationError    what is in the table is not what was in the files: look at the report
     ├── TargetError          the database refused, is missing or has the wrong shape
     │   └── TransientError   lost connection, deadlock, timeout: worth trying again
-    └── WorkerDied           a worker process was killed: worth trying again, nothing is half done
+    ├── WorkerDied           a worker process was killed: worth trying again, nothing is half done
+    └── RunFailed            a run ended with any of these; its report is written
 
 A message says where, what was found, what was expected and the fix if known; never a secret or a personal value.
 """
@@ -57,3 +58,12 @@ class TransientError(TargetError):
 
 class WorkerDied(HindcastError):
     """A worker process ended without an answer. Its work is not committed and can be done again."""
+
+
+class RunFailed(HindcastError):
+    """A run ended without success; its report is written. `report_path` is the HTML file."""
+
+    def __init__(self, sentence: str, report_path: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.report_path = report_path
+        self.exit_code = exit_code

@@ -140,6 +140,16 @@ def touched_days(connection: psycopg.Connection, run_id: UUID) -> list[date]:
     return [day for (day,) in rows]
 
 
+def list_conflicts(connection: psycopg.Connection, run_id: UUID, limit: int = 100) -> list[dict[str, Any]]:
+    """The first conflicts of a run, in file order."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT part, line, event_id::text, against, fields, is_replaced FROM import_conflicts WHERE run_id = %s"
+            " ORDER BY part, line LIMIT %s",
+            (run_id, limit),
+        ).fetchall()
+
+
 def find_run(connection: psycopg.Connection, run_id: str) -> dict[str, Any]:
     """A run's row by its id, or by the beginning of it if that names one; raises ConfigurationError otherwise."""
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -150,6 +160,14 @@ def find_run(connection: psycopg.Connection, run_id: str) -> dict[str, Any]:
         found = "several runs begin so" if rows else "no such run"
         raise ConfigurationError(f"run {run_id!r}: {found}; `hindcast runs` lists them")
     return rows[0]
+
+
+def load_run(connection: psycopg.Connection, run_id: str) -> tuple[Run, dict[str, Any]]:
+    """A run and its row, by its id or the beginning of it."""
+    row = find_run(connection, run_id)
+    committed = _committed(connection, row["run_id"])
+    run = Run(row["run_id"], row["dataset"], row["format"], row["plan_hash"], row["attempts"], committed)
+    return run, row
 
 
 def list_runs(connection: psycopg.Connection, limit: int) -> list[dict[str, Any]]:

@@ -97,6 +97,20 @@ def load_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def group_chunks(manifest: Manifest, numbers: list[int], rows: int) -> list[tuple[int, ...]]:
+    """Group chunk numbers, in order, so that a group holds about `rows` records (always at least one chunk)."""
+    groups: list[tuple[int, ...]] = []
+    waiting: list[int] = []
+    held = 0
+    for number in numbers:
+        waiting.append(number)
+        held += manifest.chunks[number].staged_as.records
+        if held >= rows:
+            groups.append(tuple(waiting))
+            waiting, held = [], 0
+    return [*groups, tuple(waiting)] if waiting else groups
+
+
 def read_repeats(folder: Path, chunk: int) -> dict[int, bool]:
     """The rows of a chunk that repeat another record: row -> whether it is a conflict."""
     table = pq.read_table(folder / "repeats.parquet", filters=[("chunk", "==", chunk)], use_threads=False)

@@ -43,6 +43,7 @@ class Request:
     dry_run: bool = False
     plan: bool = False
     strict: bool = False
+    new_run: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):

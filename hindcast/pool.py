@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
 from hindcast.errors import WorkerDied
@@ -90,6 +91,23 @@ class WorkerPool:
         worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._started.append(worker)
         return worker
+
+
+_shared: list[WorkerPool] = []
+
+
+@contextmanager
+def shared_pool(processes: int) -> Iterator[WorkerPool]:
+    """The one pool of this process, so that many small tasks pay for its start once; closed by whoever opened it."""
+    if _shared:
+        yield _shared[0]
+        return
+    with WorkerPool(processes) as pool:
+        _shared.append(pool)
+        try:
+            yield pool
+        finally:
+            _shared.remove(pool)
 
 
 class _Done:

@@ -72,6 +72,26 @@ def render_summary(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def render_gate(gate: dict[str, Any]) -> str:
+    """One gate as Markdown: every check, and for those that did not pass the failing values with part and line."""
+    checks = [
+        (check["rule"], check["description"], check["severity"], check["status"], check["observed"])
+        for check in gate["checks"]
+    ]
+    samples = [
+        (check["rule"], _place(sample), sample["value"])
+        for check in gate["checks"]
+        if tone(check["status"]) != "good"
+        for sample in check["samples"]
+    ]
+    pieces = [
+        f"# Gate {_cell(_gate(gate))}",
+        _table("Checks", ("rule", "what", "severity", "status", "observed"), checks),
+        _table("Failing values", ("rule", "where", "value"), samples),
+    ]
+    return "\n\n".join(piece for piece in pieces if piece)
+
+
 def _line(text: Any) -> str:
     """One line, whatever the text holds; a path or command keeps its length."""
     return " ".join(str(text).split())

@@ -14,6 +14,7 @@ from conftest import POSTGRES_VERSION
 from hindcast.embedded import EmbeddedServer
 
 PROJECT = Path(__file__).parents[1]
+PYTHON_PATH = os.pathsep.join([str(PROJECT), *filter(None, sys.path)])
 STARTER = (
     "import sys; from pathlib import Path; from hindcast.embedded import EmbeddedServer\n"
     "print(EmbeddedServer(Path(sys.argv[1]), int(sys.argv[2]), {'fsync': 'off'}).start().pid, flush=True)\n"
@@ -27,7 +28,7 @@ def ask(server: EmbeddedServer, query: str) -> str:
 
 def start_in_a_process(server: EmbeddedServer, then: str = "") -> subprocess.Popen[str]:
     command = [sys.executable, "-c", STARTER + then, str(server.home), str(POSTGRES_VERSION)]
-    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
     )

@@ -15,7 +15,7 @@ from conftest import POSTGRES_VERSION, MakeServer
 from server_processes import ask, processes_in, start_in_a_process, wait_until
 
 from hindcast.embedded import EmbeddedServer, run_psql
-from hindcast.errors import TargetError, TransientError
+from hindcast.errors import ConfigurationError, TargetError, TransientError
 
 
 @pytest.fixture
@@ -120,7 +120,9 @@ def test_a_leftover_pid_file_is_no_server(server: EmbeddedServer, content: str) 
     server.stop()
     leftover = content.format(pid=os.getppid(), data_dir=server.data_dir)  # a live process, but no server
     (server.data_dir / "postmaster.pid").write_text(leftover)
-    (server.status().socket_dir / ".s.PGSQL.5432.lock").write_text(leftover)
+    socket_dir = server.status().socket_dir
+    socket_dir.mkdir()
+    (socket_dir / ".s.PGSQL.5432.lock").write_text(leftover)
     assert not server.status().is_running
 
     server.stop()  # must not signal that process
@@ -210,7 +212,8 @@ def test_any_home_can_be_connected_to(tmp_path: Path, make_server: MakeServer, n
     engine.dispose()
     assert run_psql(server.url(), ["-qc", "SELECT 1", "-o", str(tmp_path / "out")]) == 0
     assert facts.socket_dir.stat().st_mode & 0o777 == 0o700
-    shutil.rmtree(facts.socket_dir)
+    server.stop()
+    assert not facts.socket_dir.exists()
 
 
 def test_settings_of_the_environment_do_not_leak_in(
@@ -249,7 +252,21 @@ def test_a_default_server_is_durable(tmp_path: Path, make_server: MakeServer) ->
         assert ask(server, f"SHOW {name}") == expected
 
 
-def test_psqls_exit_code_is_returned_and_a_password_is_no_argument(tmp_path: Path) -> None:
-    url = f"postgresql://postgres:hunter2@/hindcast?host={tmp_path}&connect_timeout=1"
+def test_psqls_exit_code_is_returned(tmp_path: Path) -> None:
+    assert run_psql(f"postgresql://postgres@/hindcast?host={tmp_path}&keepalives=1", ["-c", "SELECT 1"]) == 2
 
-    assert run_psql(url, ["-c", "SELECT 1"]) == 2
+
+def test_psql_does_not_show_a_password_in_its_arguments(tmp_path: Path, server: EmbeddedServer) -> None:
+    server.start()
+    url = server.url().replace("postgres@", "postgres:hunter2@")
+    run_psql(url, ["-qc", r"\! cat /proc/$PPID/cmdline /proc/$PPID/environ > " + str(tmp_path / "seen")])
+    arguments, _, rest = (tmp_path / "seen").read_text().partition(r"\!")
+
+    assert "psql" in arguments and "hunter2" not in arguments
+    assert "PGPASSWORD=hunter2" in rest
+
+
+def test_a_database_url_that_is_none_is_not_repeated() -> None:
+    with pytest.raises(ConfigurationError, match="expected postgresql://") as raised:
+        run_psql("postgresql://me:hunter2@[host", [])
+    assert "hunter2" not in str(raised.value)

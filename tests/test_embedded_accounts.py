@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import POSTGRES_VERSION, MakeServer
-from server_processes import PROJECT, STARTER, ask, processes_in
+from server_processes import PYTHON_PATH, STARTER, ask, processes_in
 
 from hindcast.errors import TargetError
 
@@ -112,9 +112,8 @@ def open_tmp_path(tmp_path: Path) -> Iterator[Path]:
 
 
 def as_nobody() -> dict[str, object]:
-    path = os.pathsep.join([str(PROJECT), *filter(None, sys.path)])
     user = pwd.getpwnam("nobody")
-    environment = {"PYTHONPATH": path, "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {"PYTHONPATH": PYTHON_PATH, "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/", "env": environment}
 
 

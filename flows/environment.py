@@ -1,0 +1,25 @@
+"""Prefect's environment, set before Prefect is imported: everything it keeps stays in HINDCAST_HOME."""
+
+import os
+
+from hindcast.settings import Settings
+
+
+def prepare_prefect(settings: Settings, is_verbose: bool) -> None:
+    """Point Prefect at our home and keep it quiet; what the user set is left as it is."""
+    defaults = {
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_LOGGING_LEVEL": "INFO" if is_verbose else "ERROR",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "hindcast",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # The in-process server starts in 10 to 30 s on a busy machine.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+        # Recording task runs one by one stalls the next run by a minute after 1,000 of them.
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,21 @@
+"""Names of flow runs: they say the slice."""
+
+from pathlib import PurePosixPath
+
+from prefect.runtime import flow_run
+
+
+def name_backfill() -> str:
+    """`backfill history.jsonl 2024-01-01..2024-02-01`."""
+    return _name("backfill")
+
+
+def name_validation() -> str:
+    """`validate history.jsonl`."""
+    return _name("validate")
+
+
+def _name(verb: str) -> str:
+    parameters = flow_run.parameters
+    file = PurePosixPath(str(parameters.get("file", ""))).name
+    return " ".join(str(piece) for piece in (verb, parameters.get("dataset"), file, parameters.get("window")) if piece)

@@ -1,0 +1,103 @@
+"""What the shell sees: progress bars on stderr, the report's summary, errors as one line."""
+
+import contextlib
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from hindcast.errors import HindcastError
+from hindcast.progress import listening
+
+STEPS = {
+    "extract": "reading and checking",
+    "gate": "gates",
+    "compare": "comparing",
+    "load": "loading",
+    "rollup": "rollups",
+    "verify": "verifying",
+}
+
+
+@contextlib.contextmanager
+def fail(is_verbose: bool) -> Iterator[None]:
+    """Show an error of ours as one line and exit with its code; with --verbose its traceback too."""
+    try:
+        yield
+    except HindcastError as error:
+        if is_verbose:
+            traceback.print_exc()
+        click.echo(f"hindcast: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+@contextlib.contextmanager
+def show_progress(is_json: bool) -> Iterator[None]:
+    """Show a bar a step on stderr; on a pipe, a line when a step begins and ends."""
+    if is_json or not sys.stderr.isatty():
+        with listening(_Lines(is_silent=is_json)):
+            yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        starting = progress.add_task("starting", total=None)
+        bars: dict[str, object] = {}
+
+        def listener(step: str, done: int, total: int) -> None:
+            progress.update(starting, visible=False)
+            if step not in bars:
+                bars[step] = progress.add_task(STEPS.get(step, step), total=max(total, 1))
+            progress.update(bars[step], completed=done if total else 1)  # type: ignore[arg-type]  # an id of rich's
+
+        with listening(listener):
+            yield
+
+
+def show_report(path: Path, is_json: bool, is_verbose: bool) -> None:
+    """Print a report: its JSON alone, or the summary (and with --verbose every rejected record)."""
+    report = json.loads(path.with_suffix(".json").read_text())
+    if is_json:
+        click.echo(json.dumps(report))
+        return
+    from hindcast.report import render_summary
+
+    rejects = path.with_name("rejects.jsonl")
+    if is_verbose and rejects.exists():
+        with rejects.open() as lines:
+            for line in lines:
+                r = json.loads(line)
+                click.echo(f"{r['part']} line {r['line']} byte {r['byte_offset']}: {r['code']}: {r['sentence']}")
+        for reason, count in (report.get("skipped_by_reason") or {}).items():
+            click.echo(f"skipped {count:,}: {reason}")
+    click.echo(render_summary(report))
+
+
+class _Lines:
+    def __init__(self, is_silent: bool) -> None:
+        self._is_silent = is_silent
+        self._ended: set[str] = set()
+        self._begun: set[str] = set()
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        if self._is_silent:
+            return
+        name = STEPS.get(step, step)
+        if step not in self._begun:
+            self._begun.add(step)
+            click.echo(f"{name} ...", err=True)
+        if done >= total and step not in self._ended and total:
+            self._ended.add(step)
+            click.echo(f"{name}: done", err=True)

@@ -1,0 +1,46 @@
+"""Compare: what a load would do, event by event, without doing it."""
+
+from collections import Counter
+from pathlib import Path
+
+from hindcast.database import connect
+from hindcast.known import compare_rows, fetch_known
+from hindcast.load import CREATED_AT, EVENT_TYPE, LoadTask, stage_rows
+from hindcast.manifest import load_manifest
+from hindcast.settings import load_settings
+from hindcast.times import from_microseconds
+
+Comparison = dict[tuple[str, str], dict[str, int]]
+
+
+def compare_chunks(task: LoadTask) -> Comparison:
+    """Count new, already_there and conflicting events by (month, type); runs in a worker. Reads only."""
+    folder = Path(task.folder)
+    manifest = load_manifest(folder)
+    counted: dict[tuple[str, str], Counter[str]] = {}
+    with connect(task.url, load_settings()) as connection:
+        for number in task.chunks:
+            rows = stage_rows(folder, manifest.chunks[number], task.source)
+            verdict = compare_rows(rows.rows, rows.hashes, fetch_known(connection, task.source, rows.rows))
+            verdicts = {
+                "new": verdict.new,
+                "already_there": verdict.duplicates,
+                "conflicting": [conflict.row for conflict in verdict.conflicts],
+            }
+            for name, indexes in verdicts.items():
+                for index in indexes:
+                    row = rows.rows[index]
+                    key = (from_microseconds(row[CREATED_AT]).isoformat()[:7], row[EVENT_TYPE])
+                    counted.setdefault(key, Counter())[name] += 1
+    return {key: dict(counts) for key, counts in counted.items()}
+
+
+def merge_comparisons(comparisons: list[Comparison]) -> Comparison:
+    """Add comparisons up; every (month, type) has all three counts."""
+    merged: Comparison = {}
+    for comparison in comparisons:
+        for key, counts in comparison.items():
+            total = merged.setdefault(key, {"new": 0, "already_there": 0, "conflicting": 0})
+            for name, count in counts.items():
+                total[name] += count
+    return merged

@@ -1,0 +1,37 @@
+"""Extract: make the plan, stage the export."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from hindcast.extract import stage_export as stage
+from hindcast.manifest import Manifest
+from hindcast.plan import Plan, Request, make_plan, save_plan
+from hindcast.pool import WorkerPool
+from hindcast.settings import Settings
+from hindcast.staging import Segment
+from tasks.policy import TRANSIENT
+from tasks.progress import StepProgress
+
+
+@task(name="plan export", task_run_name="plan {request.file}", cache_policy=NO_CACHE)
+def plan_export(request: Request, settings: Settings) -> tuple[Plan, Path]:
+    """Find parts, detect the format, fingerprint; returns the plan and its staging folder."""
+    plan = make_plan(request, settings, datetime.now(UTC))
+    folder = settings.staging_dir / plan.folder_name
+    return save_plan(plan, folder), folder
+
+
+@task(name="stage export", task_run_name="stage {plan.dataset}", cache_policy=NO_CACHE, **TRANSIENT)
+def stage_export(plan: Plan, folder: Path, pool: WorkerPool) -> Manifest:
+    """Decode every record on all cores into staged chunks and rejects, and seal the manifest."""
+    progress = StepProgress("extract", sum(part.size_bytes for part in plan.parts), "bytes")
+
+    def advance(segment: Segment) -> None:
+        progress.advance(segment.bytes_read)
+
+    manifest = stage(plan, folder, pool, advance)
+    progress.finish()
+    return manifest

@@ -1,0 +1,16 @@
+"""Names of task runs: they say the slice."""
+
+from collections.abc import Callable
+
+from prefect.runtime import task_run
+
+
+def name_chunks(verb: str) -> Callable[[], str]:
+    """Name a task run after the chunks it covers: `load chunks 5-9`."""
+
+    def name() -> str:
+        parameters = task_run.parameters
+        chunks = parameters["chunks"] if "chunks" in parameters else parameters["load"].chunks
+        return f"{verb} chunks {chunks[0]}-{chunks[-1]}"
+
+    return name

@@ -1,0 +1,67 @@
+"""Showing how far a step has come: a Prefect progress artifact, and whoever listens in this process."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import PrefectException
+from prefect.futures import PrefectFuture, as_completed
+from prefect.logging import get_run_logger
+
+from hindcast.progress import tell
+
+# An update is a synchronous call of 10 ms to the server.
+SECONDS_BETWEEN_UPDATES: Final = 2.0
+
+
+class StepProgress:
+    """Counts a step's work; never fails the step. `total` and `done` are in `unit`s."""
+
+    def __init__(self, step: str, total: int, unit: str) -> None:
+        self._step, self._total, self._unit = step, total, unit
+        self._done = 0
+        self._began = self._told = time.monotonic()
+        self._artifact: UUID | None = None
+        tell(step, 0, total)
+
+    def advance(self, amount: int) -> None:
+        """Count work done and tell it, at most every two seconds."""
+        self._done += amount
+        tell(self._step, self._done, self._total)
+        now = time.monotonic()
+        if now - self._told >= SECONDS_BETWEEN_UPDATES:
+            self._told = now
+            self._update(now)
+
+    def finish(self) -> None:
+        """Show the step as done."""
+        tell(self._step, self._total, self._total)
+        if self._artifact:
+            self._done = self._total
+            self._update(time.monotonic())
+
+    def _update(self, now: float) -> None:
+        rate = self._done / max(now - self._began, 0.001)
+        left = (self._total - self._done) / rate if rate else 0
+        text = f"{self._done:,} of {self._total:,} {self._unit}, {rate:,.0f} a second, {left:,.0f} s left"
+        share = 100.0 * self._done / max(self._total, 1)
+        try:
+            if self._artifact is None:
+                found = create_progress_artifact(progress=share, key=f"{self._step}-progress", description=text)
+                self._artifact = found  # type: ignore[assignment]  # sync here; typed as either
+            else:
+                update_progress_artifact(self._artifact, progress=share, description=text)
+        except (PrefectException, OSError) as error:
+            get_run_logger().debug("progress not shown: %s", error)
+
+
+def gather(futures: Iterable[PrefectFuture[Any]], amounts: list[int], progress: StepProgress) -> Iterator[Any]:
+    """Yield results as tasks end, advancing by each one's amount; raises the first error of any."""
+    waiting = list(futures)
+    amount_of = {future.task_run_id: amount for future, amount in zip(waiting, amounts, strict=True)}
+    for future in as_completed(waiting):
+        yield future.result()
+        progress.advance(amount_of[future.task_run_id])
+    progress.finish()
