@@ -6,7 +6,7 @@ is kept digit for digit. So the text read back from a `jsonb` column has the can
 """
 
 import re
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +20,8 @@ MAX_NUMBER_DIGITS: Final = 4_000
 _EXACT = Context(prec=2 * MAX_NUMBER_DIGITS + 100, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _DOUBLE_IS_EXACT_CHARACTERS = 15  # a decimal of up to 15 digits survives a double
 _LONG_DIGITS = re.compile(rb"\d{%d}" % (MAX_NUMBER_DIGITS + 1))
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+# Possessive repeats: without them a string of megabytes costs a hundred times its size in memory.
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character, storable
     rb"|(?P<bad>\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2}))"
@@ -50,7 +51,7 @@ def mark_unstorable(text: bytes) -> tuple[bytes, bool]:
 
     Returns the text and whether anything was changed. The value then reads as the six characters of the escape.
     """
-    if b"\\u0000" not in text and b"\\ud" not in text and b"\\uD" not in text:
+    if b"\\u" not in text:
         return text, False
     marked = _ESCAPES.sub(lambda m: b"\\" + m[0] if m["bad"] else m[0], text)
     return marked, marked != text
@@ -75,15 +76,23 @@ def read_number(text: str) -> int | float | Decimal:
     """Read a JSON number with a fraction or exponent by its value: the `float_hook` of every decoder here."""
     double = float(text)
     if len(text) > _DOUBLE_IS_EXACT_CHARACTERS or "e" in text or "E" in text:
-        exact = Decimal(text)
-        if abs(exact.adjusted()) > MAX_NUMBER_DIGITS or len(text) > 2 * MAX_NUMBER_DIGITS:
-            raise RecordError("number_out_of_range", f"number {text[:20]}… has over {MAX_NUMBER_DIGITS} digits")
+        exact = _read_exact(text)
         if exact == exact.to_integral_value(context=_EXACT):
             return int(exact)
         if Decimal(repr(double)) != exact:
             return _EXACT.normalize(exact)
         return double
     return int(double) if double.is_integer() else double
+
+
+def _read_exact(text: str) -> Decimal:
+    try:
+        exact = Decimal(text)
+        if abs(exact.adjusted()) <= MAX_NUMBER_DIGITS and len(text) <= 2 * MAX_NUMBER_DIGITS:
+            return exact
+    except InvalidOperation:  # an exponent beyond even Decimal's
+        pass
+    raise RecordError("number_out_of_range", f"number {text[:20]}… has over {MAX_NUMBER_DIGITS} digits")
 
 
 def _check_integers(value: Any) -> None:

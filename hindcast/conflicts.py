@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hindcast.canonical import decode_value
+from hindcast.canonical import decode_value, encode_value
 from hindcast.event import CONTENT_FIELDS
 from hindcast.staging import read_chunk
 from hindcast.times import format_utc
@@ -15,7 +15,7 @@ COMPARED_FIELDS: Final = ("created_at", *CONTENT_FIELDS, "payload")
 
 
 class Conflict(msgspec.Struct):
-    """A record kept out (or put in, by `replace`) because it contradicts another. `fields` is {name: [kept, other]}."""
+    """A record kept out because it contradicts another of its export. `fields` is {name: [kept, other]}."""
 
     chunk: int
     row: int
@@ -47,8 +47,13 @@ def read_rows(folder: Path, segment: int, row_group: int) -> Any:
 def _diff_payloads(one: Any, two: Any) -> dict[str, list[Any]]:
     if isinstance(one, dict) and isinstance(two, dict):
         names = sorted(one.keys() | two.keys())
-        return {f"payload.{n}": [one.get(n), two.get(n)] for n in names if one.get(n) != two.get(n) or (n in one) != (n in two)}
-    return {} if one == two else {"payload": [one, two]}
+        return {f"payload.{n}": [one.get(n), two.get(n)] for n in names if _differ(one, two, n)}
+    return {} if encode_value(one) == encode_value(two) else {"payload": [one, two]}
+
+
+def _differ(one: dict[str, Any], two: dict[str, Any], name: str) -> bool:
+    # As JSON: to Python, true is 1.
+    return (name in one) != (name in two) or encode_value(one.get(name)) != encode_value(two.get(name))
 
 
 def _as_value(payload: Any) -> Any:

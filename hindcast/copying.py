@@ -57,7 +57,7 @@ class _JsonbBytes(Dumper):
     oid = psycopg.adapters.types["jsonb"].oid
 
     def dump(self, obj: Any) -> bytes:
-        return b"\x01" + obj  # the version of jsonb's wire format, then the text
+        return b"\x01" + bytes(obj)  # the version of jsonb's wire format, then the text
 
 
 class _Microseconds(Dumper):
@@ -69,7 +69,7 @@ class _Microseconds(Dumper):
 
 
 def copy_rows(connection: psycopg.Connection, rows: list[tuple[Any, ...]]) -> None:
-    """COPY rows of COLUMNS into analytics_events: ids as 16 bytes, instants as microseconds, payloads as UTF-8 JSON."""
+    """COPY rows of COLUMNS into the events: ids are 16 bytes, instants microseconds, payloads UTF-8 JSON."""
     with connection.cursor() as cursor:
         for dumper in (_UuidBytes, _JsonbBytes, _Microseconds):
             cursor.adapters.register_dumper(None, dumper)

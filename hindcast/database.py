@@ -1,16 +1,17 @@
 """Connections to the target, and its schema. psycopg where rows flow, SQLAlchemy for the migrations."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
-from hindcast.errors import TargetError, TransientError
+from hindcast.errors import ConfigurationError, TargetError, TransientError
 from hindcast.settings import Settings
 
 MONTHS_AHEAD: Final = 12
@@ -21,7 +22,10 @@ _TRANSIENT: Final = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,  # our statement timeout
     psycopg.errors.AdminShutdown,
+    psycopg.errors.CrashShutdown,
+    psycopg.errors.TooManyConnections,
     psycopg.errors.CannotConnectNow,
     psycopg.errors.UniqueViolation,  # two writers raced for a key: the second look finds it taken
     psycopg.InterfaceError,
@@ -29,10 +33,10 @@ _TRANSIENT: Final = (
 
 
 def target_url(settings: Settings) -> str:
-    """The libpq URL of the target: DATABASE_URL, else the embedded server, which is started (and migrated) if needed."""
+    """The libpq URL of the target: DATABASE_URL, else the embedded server, started and migrated if needed."""
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
-        return url.replace("postgresql+psycopg://", "postgresql://", 1).replace("postgres://", "postgresql://", 1)
+        return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
     from hindcast.embedded import EmbeddedServer
 
     server = EmbeddedServer(settings.home, settings.embedded_version)
@@ -43,10 +47,16 @@ def target_url(settings: Settings) -> str:
 
 
 def describe_url(url: str) -> str:
-    """Where a URL points, without user or password."""
-    parts = urlsplit(url)
-    host = f"{parts.hostname}:{parts.port or 5432}" if parts.hostname else "local socket"
-    return f"{host}{parts.path}"
+    """Where a URL (or a libpq string) points, without user or password; raises ConfigurationError if nowhere."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "DATABASE_URL: cannot be read; expected postgresql://user:password@host:5432/database"
+        ) from None
+    host = str(parts.get("host") or "")
+    where = "local socket" if not host or host.startswith("/") else f"{host}:{parts.get('port') or 5432}"
+    return f"{where}/{parts.get('dbname') or ''}"
 
 
 @contextlib.contextmanager
@@ -56,9 +66,12 @@ def connect(url: str, settings: Settings, autocommit: bool = True) -> Iterator[p
         f"-c timezone=UTC -c search_path=public -c lock_timeout={settings.lock_timeout_ms} "
         f"-c statement_timeout={settings.statement_timeout_ms}"
     )
-    with translated(url), psycopg.connect(
-        url, autocommit=autocommit, options=options, application_name="hindcast", connect_timeout=10
-    ) as connection:
+    with (
+        translated(url),
+        psycopg.connect(
+            url, autocommit=autocommit, options=options, application_name="hindcast", connect_timeout=10
+        ) as connection,
+    ):
         yield connection
 
 
@@ -68,25 +81,21 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        where = describe_url(url)
-        sentence = " ".join(str(error).split())[:400]
-        if isinstance(error, _TRANSIENT) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
-            raise TransientError(f"database {where}: {sentence}; check that it runs and DATABASE_URL is right") from error
-        raise TargetError(f"database {where}: {sentence}") from error
+        sentence = f"database {describe_url(url)}: {_describe_error(error)}"
+        is_lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+        if is_lost or isinstance(error, _TRANSIENT):
+            raise TransientError(f"{sentence}; check that it runs and DATABASE_URL is right") from error
+        raise TargetError(sentence) from error
 
 
 def migrate(url: str) -> str:
-    """Bring the schema up to date and twelve months of partitions ahead; returns the revision. Safe to run twice."""
-    with translated(url), psycopg.connect(url, connect_timeout=10) as connection:
-        row = connection.execute("SELECT to_regclass('public.hindcast_version')").fetchone()
-        if row and row[0]:
-            found = connection.execute("SELECT version_num FROM hindcast_version").fetchone()
-            if found and found[0] == newest_revision():
-                connection.rollback()
-                add_months_ahead(connection)
-                return str(found[0])
-    _upgrade(url)
-    with translated(url), psycopg.connect(url, connect_timeout=10) as connection:
+    """Bring the schema up to date, partitions twelve months ahead; returns the revision. Safe to run twice."""
+    with translated(url), _connect_patiently(url) as connection:
+        _require_server(connection)
+        revision = _read_revision(connection)
+    if revision != newest_revision():
+        _upgrade(url)
+    with translated(url), _connect_patiently(url) as connection:
         add_months_ahead(connection)
     return newest_revision()
 
@@ -99,13 +108,8 @@ def newest_revision() -> str:
 
 def require_schema(connection: psycopg.Connection) -> None:
     """Raise TargetError unless the server is new enough and the schema is the one we need."""
-    if connection.info.server_version < OLDEST_SERVER:
-        raise TargetError(f"PostgreSQL {connection.info.server_version // 10_000}: expected 15 or newer")
-    found = connection.execute("SELECT to_regclass('public.hindcast_version')").fetchone()
-    revision = None
-    if found and found[0]:
-        row = connection.execute("SELECT version_num FROM hindcast_version").fetchone()
-        revision = row[0] if row else None
+    _require_server(connection)
+    revision = _read_revision(connection)
     if revision != newest_revision():
         raise TargetError(
             f"the database schema is at revision {revision or 'none'}, expected {newest_revision()}: "
@@ -114,7 +118,7 @@ def require_schema(connection: psycopg.Connection) -> None:
 
 
 def add_months(connection: psycopg.Connection, first: datetime | date, last: datetime | date) -> int:
-    """Create the monthly partitions from `first` to `last` that do not exist; returns how many. One month a transaction."""
+    """Create the months from `first` to `last` that do not exist; returns how many. One month a transaction."""
     months = connection.execute(
         "SELECT generate_series(date_trunc('month', %s::date), %s::date, interval '1 month')::date",
         (first, last),
@@ -147,19 +151,23 @@ def add_months_ahead(connection: psycopg.Connection) -> int:
 
 @contextlib.contextmanager
 def hold_target(url: str, settings: Settings) -> Iterator[None]:
-    """Be the one writer of this database; PostgreSQL frees the lock when the holder dies. Raises TargetError if taken."""
+    """Be the one writer of this database, until the end or death of this process; TargetError if it has one."""
     with connect(url, settings) as connection:
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_WRITER_LOCK,)).fetchone()
         if not (row and row[0]):
-            raise TargetError(f"database {describe_url(url)}: {_describe_holder(connection)}; wait for it or stop it")
+            holder = _describe_holder(connection)
+            raise TargetError(f"database {describe_url(url)}: {holder}; wait for it or stop it")
         yield
 
 
 def _describe_holder(connection: psycopg.Connection) -> str:
     row = connection.execute(
-        "SELECT run_id, dataset, started_at FROM import_runs WHERE status = 'running' ORDER BY started_at DESC LIMIT 1"
+        "SELECT run_id, dataset, started_at FROM import_runs WHERE status = 'running'"
+        " ORDER BY started_at DESC LIMIT 1"
     ).fetchone()
-    return f"run {row[0]} ({row[1]}, started {row[2]:%Y-%m-%d %H:%M} UTC) is writing" if row else "another run is writing"
+    if not row:
+        return "another run is writing"
+    return f"run {row[0]} ({row[1]}, started {row[2]:%Y-%m-%d %H:%M} UTC) is writing"
 
 
 def count_rows(connection: psycopg.Connection, table: str) -> int:
@@ -169,23 +177,50 @@ def count_rows(connection: psycopg.Connection, table: str) -> int:
     return int(row[0])
 
 
+def _connect_patiently(url: str) -> psycopg.Connection:
+    """A session for changes of the schema: UTC and our search path, without our timeouts."""
+    options = "-c timezone=UTC -c search_path=public"
+    return psycopg.connect(url, options=options, application_name="hindcast", connect_timeout=10)
+
+
+def _require_server(connection: psycopg.Connection) -> None:
+    if connection.info.server_version < OLDEST_SERVER:
+        raise TargetError(f"PostgreSQL {connection.info.server_version // 10_000}: expected 15 or newer")
+
+
+def _read_revision(connection: psycopg.Connection) -> str | None:
+    found = connection.execute("SELECT to_regclass('public.hindcast_version')").fetchone()
+    if not found or not found[0]:
+        return None
+    row = connection.execute("SELECT version_num FROM public.hindcast_version").fetchone()
+    return str(row[0]) if row else None
+
+
+def _describe_error(error: psycopg.Error) -> str:
+    """One line, without the server's details, which may quote a row."""
+    return " ".join((error.diag.message_primary or str(error)).split())[:400]
+
+
 def _upgrade(url: str) -> None:
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import create_engine, text
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
-    try:
-        with engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK + 1})
-            connection.execute(text("SET search_path = public"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except SQLAlchemyError as error:
-        raise TargetError(f"database {describe_url(url)}: migration failed: {str(error.__cause__ or error)[:400]}") from error
-
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: _connect_patiently(url), poolclass=NullPool
+    )
+    with translated(url):
+        try:
+            with engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK + 1})
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except DBAPIError as error:
+            if isinstance(error.orig, psycopg.Error):
+                raise error.orig from error
+            raise

@@ -1,8 +1,9 @@
 """The event: our canonical row, its identity and its content digest."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,6 +27,7 @@ CONTENT_FIELDS: Final = (
     "source_event_id",
 )
 _EVENT_ID_TAG: Final = b"hindcast-event-1"
+_IDENTITY_TAG: Final = b"hindcast-claim-1"
 _CONTENT_TAG: Final = b"hindcast-body-1"
 
 
@@ -73,25 +75,39 @@ def identify(event: Event, source: str) -> Identified:
     microseconds = to_microseconds(event.occurred_at)
     payload = encode_value(event.payload)
     content_hash = hash_content(event, microseconds, payload)
+    owner = _owner(source, event.tenant)
     own_id = event.source_event_id
     if own_id is None:
-        event_id = _make_event_id(microseconds, encode_value((source, event.tenant, content_hash.hex())))
+        event_id = _make_event_id(microseconds, owner + content_hash)
         return Identified(event_id, event_id, content_hash, microseconds, payload)
-    event_id = _make_event_id(microseconds, encode_value((source, event.tenant, microseconds, own_id)))
-    claim = encode_value((source, event.tenant, own_id))
-    identity = hashlib.blake2b(claim, digest_size=16, person=_EVENT_ID_TAG).digest()
+    claim = own_id.encode()
+    event_id = _make_event_id(microseconds, b"%s%d:%s" % (owner, microseconds, claim))
+    identity = blake2b(owner + claim, digest_size=16, person=_IDENTITY_TAG).digest()
     return Identified(event_id, identity, content_hash, microseconds, payload)
 
 
 def hash_content(event: Event, microseconds: int, payload: bytes) -> bytes:
     """Digest (16 bytes) of everything an event says: its time, its fields, its canonical payload."""
-    return hash_fields(microseconds, [getattr(event, name) for name in CONTENT_FIELDS], payload)
+    fields = (
+        microseconds,
+        event.event_type,
+        event.user_id,
+        event.anonymous_id,
+        event.session_id,
+        event.course_id,
+        event.lesson_id,
+        event.module_id,
+        event.user_agent,
+        event.source_event_id,
+        msgspec.Raw(payload),
+    )
+    return blake2b(encode_value(fields), digest_size=16, person=_CONTENT_TAG).digest()
 
 
 def hash_fields(microseconds: int, fields: Sequence[str | None], payload: bytes) -> bytes:
     """The same digest from values in the order of CONTENT_FIELDS and a canonical payload."""
     content = encode_value((microseconds, *fields, msgspec.Raw(payload)))
-    return hashlib.blake2b(content, digest_size=16, person=_CONTENT_TAG).digest()
+    return blake2b(content, digest_size=16, person=_CONTENT_TAG).digest()
 
 
 def format_id(event_id: bytes) -> str:
@@ -99,8 +115,13 @@ def format_id(event_id: bytes) -> str:
     return str(UUID(bytes=event_id))
 
 
+@lru_cache(maxsize=1024)
+def _owner(source: str, tenant: str) -> bytes:
+    return encode_value((source, tenant))
+
+
 def _make_event_id(microseconds: int, claim: bytes) -> bytes:
-    drawn = int.from_bytes(hashlib.blake2b(claim, digest_size=10, person=_EVENT_ID_TAG).digest())
+    drawn = int.from_bytes(blake2b(claim, digest_size=10, person=_EVENT_ID_TAG).digest())
     milliseconds = microseconds // 1000 & 0xFFFF_FFFF_FFFF
     upper = drawn >> 62 & 0xFFF
     lower = drawn & 0x3FFF_FFFF_FFFF_FFFF

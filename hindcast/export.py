@@ -1,10 +1,14 @@
 """Finding the parts of an export and opening them: files, folders, globs, S3 prefixes, archives and their members."""
 
+import errno
 import glob
 import gzip
 import hashlib
 import io
+import lzma
+import os
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,10 +28,14 @@ COMPRESSED_SUFFIXES: Final = (".gz", ".zst")
 READABLE: Final = re.compile(r"\.(jsonl|ndjson|json)(\.gz|\.zst)?$", re.IGNORECASE)
 # What we write beside exports ourselves, and what the platform does: never records.
 SIDE_FILES: Final = re.compile(
-    r"(\.answers\.json|(^|/)server_health_report\.json|(^|/)report\.json|_complete|(^|/)\.[^/]*)$", re.IGNORECASE
+    r"(\.answers\.json|(^|/)server_health_report\.json|(^|/)report\.json|_complete)$"
+    r"|(^|/)\.(?!\.?/)",  # hidden files, and all below hidden folders such as our own .hindcast
+    re.IGNORECASE,
 )
-DAMAGE: Final = (zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile, zipfile.BadZipFile)
+DAMAGE: Final = (zlib.error, zstandard.ZstdError, lzma.LZMAError, EOFError, gzip.BadGzipFile, zipfile.BadZipFile)
 
+_ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+_ZSTD_FEED_BYTES = 2048  # a block of four bytes inflates to 128 KiB: this much to 64 MiB at most
 _RATIO_FREE_BYTES = 64 * 1024 * 1024  # small members may inflate by any ratio
 
 
@@ -87,28 +95,92 @@ def _open_layers(stack: ExitStack, location: str, member: str | None, start: int
     stream = stack.enter_context(open_binary(location, start))
     name = location
     if member is not None:
-        archive = stack.enter_context(zipfile.ZipFile(stream))
-        stream = cast(BinaryIO, stack.enter_context(archive.open(member)))
+        stream = _open_member(stack, stream, member)
         name = member
     compression = _compression(name)
     if compression == ".gz":
         return cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream)))
     if compression == ".zst":
-        reader = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
-        return cast(BinaryIO, stack.enter_context(reader))
+        return cast(BinaryIO, _ZstdFrames(stream))
     return stream
 
 
+def _open_member(stack: ExitStack, stream: BinaryIO, member: str) -> BinaryIO:
+    with _zip_faults():
+        archive = stack.enter_context(zipfile.ZipFile(stream))
+        return cast(BinaryIO, stack.enter_context(archive.open(member)))
+
+
+@contextmanager
+def _zip_faults() -> Iterator[None]:
+    """Raise BadZipFile for all that zipfile raises on archives made to confuse it."""
+    try:
+        yield
+    except (RuntimeError, ValueError, IndexError, OverflowError, EOFError, struct.error) as error:
+        raise zipfile.BadZipFile(str(error)) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a seek to before the beginning
+            raise
+        raise zipfile.BadZipFile("an offset lies outside the archive") from None
+
+
+class _ZstdFrames:
+    """Reads frame after frame. Unlike zstandard's own reader it says so when the last one breaks off."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._unused = b""
+
+    def read1(self, size: int) -> bytes:
+        """What the next bytes inflate to, however much that is; empty only at the end."""
+        while fed := self._unused or self._stream.read(_ZSTD_FEED_BYTES):
+            self._unused = b""
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            block = self._frame.decompress(fed)
+            if self._frame.eof:
+                self._unused, self._frame = self._frame.unused_data, None
+            if block:
+                return block
+        if self._frame:
+            raise EOFError("compressed file ended before the end of its last frame")
+        return b""
+
+
 class _Bounded:
-    """Passes reads through and refuses a bomb."""
+    """Reads all that can be read before a damage, then raises it; refuses a bomb."""
 
     def __init__(self, stream: BinaryIO, name: str, compressed: int, bounds: Bounds) -> None:
         self._stream, self._name, self._compressed, self._bounds = stream, name, compressed, bounds
         self._total = 0
+        self._damage: Exception | None = None
 
     def read(self, size: int) -> bytes:
-        block = self._stream.read(size)
-        self._total += len(block)
+        pieces: list[bytes] = []
+        found = 0
+        while found < size and not self._damage:
+            try:
+                piece = self._stream.read1(size - found)  # type: ignore[attr-defined]  # every layer has it
+            except DAMAGE as error:
+                self._damage = error
+                break
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                self._damage = zipfile.BadZipFile(str(error))  # how bz2 says that its data is damaged
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            found += len(piece)
+        if self._damage and not pieces:
+            raise self._damage
+        block = b"".join(pieces)
+        self._check_bounds(len(block))
+        return block
+
+    def _check_bounds(self, size: int) -> None:
+        self._total += size
         ratio = self._total / self._compressed
         if self._total > self._bounds.max_member_bytes or (
             self._total > _RATIO_FREE_BYTES and ratio > self._bounds.max_ratio
@@ -117,7 +189,6 @@ class _Bounded:
                 f"{self._name}: inflates to over {self._total:,} bytes, {ratio:,.0f} times its size: refused as a bomb "
                 "(HINDCAST_MAX_DECOMPRESSION_RATIO, HINDCAST_MAX_MEMBER_BYTES)"
             )
-        return block
 
 
 def _compression(name: str) -> str | None:
@@ -131,16 +202,23 @@ def _is_wanted(name: str) -> bool:
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
-    pieces = re.split(r"(\d+)", text)
-    return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in pieces]
+    pieces = [(p.lstrip("0"), p) for p in re.split(r"([0-9]+)", text)]
+    return [(0, len(n), n + p) if p.isdecimal() and p.isascii() else (1, 0, p) for n, p in pieces]
 
 
 def _list_s3(file: str) -> Iterator[tuple[str, str, int, str]]:
+    from botocore.exceptions import BotoCoreError, ClientError  # slow to import, and only S3 exports need it
+
     bucket, prefix = split_s3(file)
-    base = prefix if prefix.endswith("/") else prefix.rpartition("/")[0] + "/" if "/" in prefix else ""
-    for item in sorted(list_objects(file), key=lambda o: _natural(o.key)):
+    base = prefix[: prefix.rfind("/") + 1]
+    try:
+        objects = sorted(list_objects(file), key=lambda o: _natural(o.key))
+    except (BotoCoreError, ClientError) as error:
+        raise ExportError(f"{file}: the object store says: {error}") from None
+    named = [item for item in objects if item.key == prefix]
+    for item in named or objects:
         name = item.key.removeprefix(base)
-        if _is_wanted(item.key) and (item.key == prefix or prefix.endswith("/") or item.key.startswith(prefix)):
+        if _is_wanted(name) or (named and READABLE.search(name)):
             yield name, f"s3://{bucket}/{item.key}", item.size_bytes, f"etag:{item.etag}"
 
 
@@ -154,14 +232,19 @@ def _list_local(file: str) -> Iterator[tuple[str, str, int, str]]:
         found = [(p.relative_to(root).as_posix(), p) for p in root.rglob("*") if p.is_file()]
     elif glob.has_magic(file):
         matches = [Path(p) for p in glob.glob(file, recursive=True)]
-        base = Path(file[: re.search(r"[*?\[]", file).start()]).parent  # type: ignore[union-attr]  # has_magic
-        top = Path(file[: len(str(base))]) if str(base) != "." else Path()
-        found = [(p.relative_to(top).as_posix(), p) for p in matches if p.is_file()]
+        base = Path(re.split(r"[*?\[]", file)[0]).parent
+        found = [(p.relative_to(base).as_posix(), p) for p in matches if p.is_file()]
     else:
         raise ExportError(f"{file}: no such file or folder")
     for name, path in sorted(found, key=lambda pair: _natural(pair[0])):
         if _is_wanted(name) or root.is_file():
+            if not _is_utf8(name):
+                raise ExportError(f"{os.fsencode(name)!r}: a file name that is not UTF-8; rename the file")
             yield name, str(path), path.stat().st_size, _sha256(path)
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _sha256(path: Path) -> str:
@@ -171,24 +254,36 @@ def _sha256(path: Path) -> str:
 
 def _zip_members(name: str, location: str, fingerprint: str) -> Iterator[Part]:
     try:
-        with open_binary(location) as stream, zipfile.ZipFile(stream) as archive:
+        with open_binary(location) as stream, _zip_faults(), zipfile.ZipFile(stream) as archive:
             members = [info for info in archive.infolist() if not info.is_dir() and _is_wanted(info.filename)]
     except zipfile.BadZipFile as error:
         raise ExportError(f"{name}: not a readable zip archive ({error})") from None
+    seen: set[str] = set()
     for info in sorted(members, key=lambda i: _natural(i.filename)):
-        if info.flag_bits & 0x1:
-            raise ExportError(f"{name}!{info.filename}: encrypted; decrypt the archive first")
         if info.filename.lower().endswith(".zip"):
             continue
+        _check_member(name, info, seen)
         is_array = bool(re.search(r"\.json(\.|$)", info.filename.lower())) and _is_json_array(location, info.filename)
         identity = f"{fingerprint}:crc32:{info.CRC:08x}"
         yield Part(f"{name}!{info.filename}", location, info.filename, info.compress_size, identity, is_array)
 
 
+def _check_member(archive: str, info: zipfile.ZipInfo, seen: set[str]) -> None:
+    if info.flag_bits & 0x1:
+        raise ExportError(f"{archive}!{info.filename}: encrypted; decrypt the archive first")
+    if info.compress_type not in _ZIP_METHODS:
+        raise ExportError(f"{archive}!{info.filename}: compressed by unknown method {info.compress_type}; unpack it first")
+    if info.filename in seen:
+        raise ExportError(f"{archive}: holds two members named {info.filename!r}; unpack it first")
+    seen.add(info.filename)
+
+
 def _is_json_array(location: str, member: str | None) -> bool:
+    unbounded = Bounds(float("inf"), 1 << 62)
     try:
         with ExitStack() as stack:
-            head = _open_layers(stack, location, member).read(io.DEFAULT_BUFFER_SIZE)
+            stream = _open_layers(stack, location, member)
+            head = _Bounded(stream, location, 1, unbounded).read(io.DEFAULT_BUFFER_SIZE)
     except DAMAGE:
         return False
     return head.removeprefix(BOM).lstrip().startswith(b"[")

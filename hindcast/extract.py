@@ -1,6 +1,7 @@
 """Extract: read an export, decide every record once, write it to exactly one place: a staged chunk, a reject, a skip."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from hindcast.staging import (
 from hindcast.times import from_microseconds
 
 KEPT_OF_REJECT: Final = 2_000  # characters of raw text kept with a reject
+_CUT_WORD: Final = re.compile(r"[^\s\"',:;]{1,320}\Z")
 # High-entropy columns gain nothing from a dictionary and cost time.
 _DICTIONARY_COLUMNS: Final = ["tenant", "event_type", "course_id", "lesson_id", "module_id", "user_agent", "user_id"]
 
@@ -187,7 +189,9 @@ class _Stager:
         segment.months = sorted((month, kind, count) for (month, kind), count in self._months.items())
         segment.rejects, segment.skips = self._rejects, self._skips
         segment.notes = dict(context.notes)
-        segment.unknown_properties = dict(context.unknown_properties.most_common(1_000))
+        for name, count in context.unknown_properties.most_common(1_000):
+            shown = self._format.redact(name)
+            segment.unknown_properties[shown] = segment.unknown_properties.get(shown, 0) + count
         self._aside.rename(segment_path(self._folder, segment.number, "parquet"))
         self._rejects_aside.rename(segment_path(self._folder, segment.number, "rejects.jsonl"))
         seal_segment(self._folder, segment)
@@ -251,11 +255,20 @@ class _Stager:
     def _reject(self, record: RawRecord, fault: RecordError) -> None:
         self._chunk.rejected += 1
         self._rejects[fault.code] = self._rejects.get(fault.code, 0) + 1
-        text = record.raw[: 2 * KEPT_OF_REJECT].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
-        shown = self._format.redact(text)[:KEPT_OF_REJECT]
+        shown = self._show(record.raw)
         sentence = self._format.redact(fault.sentence)
         reject = Reject(self.segment.part, record.number, record.offset, fault.code, sentence, shown)
         self._rejects_file.write(msgspec.json.encode(reject) + b"\n")
+
+    def _show(self, raw: bytes) -> str:
+        text = raw[: 2 * KEPT_OF_REJECT].decode("utf-8", "backslashreplace")
+        if len(raw) > 2 * KEPT_OF_REJECT:
+            text = _CUT_WORD.sub("", text)  # half an address is not recognised as one
+        without_nul = text.replace("\x00", "")  # personal values in UTF-16 are personal too
+        shown = self._format.redact(without_nul)
+        if shown == without_nul:
+            shown = text.replace("\x00", "\\x00")
+        return shown[:KEPT_OF_REJECT]
 
     def _begin_chunk(self) -> None:
         self._chunk = StagedChunk()

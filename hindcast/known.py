@@ -14,7 +14,7 @@ from hindcast.conflicts import COMPARED_FIELDS, diff_rows
 from hindcast.event import CONTENT_FIELDS, hash_fields
 from hindcast.times import from_microseconds, to_microseconds
 
-_FETCHED: Final = ("event_id", "created_at", *CONTENT_FIELDS, "import_chunk_id", "export_line")
+_FETCHED: Final = ("event_id", "created_at", "tenant", *CONTENT_FIELDS, "import_chunk_id", "export_line")
 _SELECT: Final = sql.SQL("SELECT {}, payload::text FROM analytics_events WHERE ").format(
     sql.SQL(", ").join(map(sql.Identifier, _FETCHED))
 )
@@ -39,10 +39,11 @@ _TENANT, _SOURCE_EVENT_ID = 3, 13
 
 @dataclass(frozen=True, slots=True)
 class KnownRow:
-    """A row of the table, with the digest of what it says now; `values` are its fields, the payload as canonical JSON."""
+    """A row of the table and the digest of what it says now; in `values` the payload is canonical JSON."""
 
     event_id: UUID
     created_at: datetime
+    tenant: str
     content_hash: bytes
     import_chunk_id: int | None
     export_line: int | None
@@ -67,7 +68,9 @@ class Verdict:
     conflicts: list[Contradiction] = field(default_factory=list)
 
 
-def fetch_known(connection: psycopg.Connection, source: str, rows: Sequence[tuple[Any, ...]]) -> list[KnownRow]:
+def fetch_known(
+    connection: psycopg.Connection, source: str, rows: Sequence[tuple[Any, ...]]
+) -> list[KnownRow]:
     """Rows of the table with the ids of these staged rows, or with their source's own ids."""
     found = list(fetch_by_id(connection, [row[0] for row in rows], [row[1] for row in rows]))
     own_ids: dict[str, list[str]] = {}
@@ -92,15 +95,17 @@ def fetch_by_id(
             yield _read_row(row)
 
 
-def compare_rows(rows: Sequence[tuple[Any, ...]], hashes: Sequence[bytes], known: Sequence[KnownRow]) -> Verdict:
-    """Tell new rows from duplicates (same content) and conflicts (same id or own id, other content or time)."""
+def compare_rows(
+    rows: Sequence[tuple[Any, ...]], hashes: Sequence[bytes], known: Sequence[KnownRow]
+) -> Verdict:
+    """Tell new rows from duplicates (same content) and conflicts (same id, other content or time)."""
     if not known:
         return Verdict(new=list(range(len(rows))))
     by_id = {row.event_id.bytes: row for row in known}
-    by_own_id = {row.values["source_event_id"]: row for row in known if row.values["source_event_id"] is not None}
+    by_own_id = {(row.tenant, own_id): row for row in known if (own_id := row.values["source_event_id"])}
     verdict = Verdict()
     for index, row in enumerate(rows):
-        match = by_id.get(row[0]) or (by_own_id.get(row[_SOURCE_EVENT_ID]) if row[_SOURCE_EVENT_ID] else None)
+        match = by_id.get(row[0]) or by_own_id.get((row[_TENANT], row[_SOURCE_EVENT_ID]))
         if match is None:
             verdict.new.append(index)
         elif match.content_hash == hashes[index]:
@@ -118,8 +123,8 @@ def staged_values(row: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _read_row(row: tuple[Any, ...]) -> KnownRow:
-    event_id, created_at, *fields, chunk_id, line, payload_text = row
+    event_id, created_at, tenant, *fields, chunk_id, line, payload_text = row
     payload = encode_value(decode_value((payload_text or "{}").encode()))
     content_hash = hash_fields(to_microseconds(created_at), fields, payload)
     values = dict(zip(COMPARED_FIELDS, (created_at, *fields, payload.decode()), strict=True))
-    return KnownRow(event_id, created_at, content_hash, chunk_id, line, values)
+    return KnownRow(event_id, created_at, tenant, content_hash, chunk_id, line, values)

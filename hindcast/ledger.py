@@ -60,7 +60,9 @@ def open_run(connection: psycopg.Connection, plan: Plan, operator: str, is_new_r
                 "UPDATE import_runs SET status = 'running', attempts = attempts + 1, error = NULL WHERE run_id = %s",
                 (row[0],),
             )
-            return Run(row[0], plan.dataset, plan.format, plan.plan_hash, row[1] + 1, _committed(connection, row[0]))
+            return Run(
+                row[0], plan.dataset, plan.format, plan.plan_hash, row[1] + 1, _committed(connection, row[0])
+            )
         if not is_new_run:
             _refuse_changed_export(connection, plan)
         run_id = uuid4()
@@ -87,7 +89,8 @@ def record_manifest(connection: psycopg.Connection, run: Run, manifest: Manifest
         )
         for part, lines in manifest.part_lines.items():
             connection.execute(
-                "UPDATE import_parts SET lines = %s WHERE run_id = %s AND part = %s", (lines, run.run_id, part)
+                "UPDATE import_parts SET lines = %s WHERE run_id = %s AND part = %s",
+                (lines, run.run_id, part),
             )
         connection.execute("DELETE FROM import_rejects WHERE run_id = %s", (run.run_id,))
         with connection.cursor().copy(

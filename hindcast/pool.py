@@ -30,11 +30,15 @@ class WorkerPool:
         for _ in range(processes):
             self._free.put(None)  # started when first needed
         self._started: list[subprocess.Popen[bytes]] = []
+        self._is_closed = False
+        self._starting = threading.Lock()
 
     def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, *_: object) -> None:
+        with self._starting:
+            self._is_closed = True
         for worker in self._started:
             worker.kill()  # idle, or its answer is no longer wanted; nothing of it is half done
             worker.wait()
@@ -57,15 +61,16 @@ class WorkerPool:
         waiting = iter(calls)
         results: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
         lock = threading.Lock()
+        is_over = threading.Event()
 
         def run() -> None:
             while True:
-                with lock:
-                    arguments = next(waiting, None)
-                if arguments is None:
-                    results.put((True, _DONE))
-                    return
                 try:
+                    with lock:
+                        arguments = None if is_over.is_set() else next(waiting, None)
+                    if arguments is None:
+                        results.put((True, _DONE))
+                        return
                     results.put((True, self.call(function, *arguments)))
                 except BaseException as error:  # noqa: BLE001  # it is raised again in the caller's thread
                     results.put((False, error))
@@ -75,16 +80,25 @@ class WorkerPool:
         for thread in threads:
             thread.start()
         running = len(threads)
-        while running:
-            is_result, value = results.get()
-            if value is _DONE:
-                running -= 1
-            elif is_result:
-                yield value
-            else:
-                raise value
+        try:
+            while running:
+                is_result, value = results.get()
+                if value is _DONE:
+                    running -= 1
+                elif is_result:
+                    yield value
+                else:
+                    raise value
+        finally:
+            is_over.set()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        with self._starting:
+            if self._is_closed:
+                raise WorkerDied("the worker processes are stopped: run again to go on")
+            return self._start_process()
+
+    def _start_process(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "hindcast.pool"]
         # Arrow and BLAS would each start a thread a core in each worker.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
@@ -134,7 +148,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             answer = (True, getattr(importlib.import_module(module), name)(*arguments))
         except Exception as error:  # noqa: BLE001  # it is raised again in the parent
             answer = (False, error)
-        _send(sink, pickle.dumps(answer))
+        _send(sink, _pack(answer))
 
 
 def _call(worker: "subprocess.Popen[bytes]", function: str, arguments: tuple[object, ...]) -> Any:
@@ -150,6 +164,18 @@ def _call(worker: "subprocess.Popen[bytes]", function: str, arguments: tuple[obj
     if is_result:
         return value
     raise value
+
+
+def _pack(answer: tuple[bool, object]) -> bytes:
+    is_result, value = answer
+    try:
+        message = pickle.dumps(answer)
+        if not is_result:
+            pickle.loads(message)  # some errors can be written but not made again
+        return message
+    except Exception as error:  # noqa: BLE001  # whatever a class does when pickled: the parent must hear of it
+        told = f"{type(value).__name__}: {value}" if not is_result else f"a result that cannot be sent: {error}"
+        return pickle.dumps((False, RuntimeError(told)))
 
 
 def _send(pipe: BinaryIO | Any, message: bytes) -> None:

@@ -73,6 +73,8 @@ def _read_keys(
 def _repeats_among(
     keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], last_wins: bool
 ) -> Iterator[Repeat]:
+    if not len(keys):
+        return
     low = keys["identity"][:, 1].astype(np.uint64)
     order = np.argsort(low, kind="stable")
     is_equal = low[order][1:] == low[order][:-1]

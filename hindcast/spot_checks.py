@@ -53,8 +53,9 @@ def spot_check(task: LoadTask, count: int) -> SpotResult:
         lines = connection.execute(
             "SELECT part, line FROM import_conflicts WHERE run_id = %s AND NOT is_replaced", (task.run_id,)
         )
-        kept_out = {(part, line) for part, line in lines}
-        spots = [s for s in choose_spots(manifest, folder, count, task.run_id) if (s.part, s.line) not in kept_out]
+        kept_out = set(lines)
+        drawn = choose_spots(manifest, folder, count, task.run_id)
+        spots = [spot for spot in drawn if (spot.part, spot.line) not in kept_out]
         differences: list[Difference] = []
         for spot, raw in _read_again(plan, spots, settings):
             event = _decode(plan, raw, settings)
@@ -120,6 +121,7 @@ def _scan(part: Part, by_offset: dict[int, Spot], bounds: Bounds, plan: Plan) ->
                 left -= 1
             if not left:
                 return
+    raise ExportError(f"{part.name}: ends before {left} of its records; the export changed")
 
 
 def _decode(plan: Plan, raw: bytes, settings: Settings) -> Event:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, Numeric, Table, Text
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 metadata: Final = MetaData()
 
@@ -88,7 +88,7 @@ import_chunks: Final = Table(
     Column("out_of_window", BigInteger),
     Column("sanitised", BigInteger),
     Column("digest", Text),
-    Column("days", Text),
+    Column("days", ARRAY(Date)),
     _instant("committed_at"),
 )
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -12,10 +13,10 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FUTURE_TOLERANCE: Final = timedelta(days=1)
 
 _MICROSECOND = timedelta(microseconds=1)
-_SECONDS_BELOW = 1e11  # as seconds this is the year 5138, as milliseconds 1973
-_MILLISECONDS_BELOW = 1e14
+_SECONDS_BELOW = 10**11  # as seconds this is the year 5138, as milliseconds 1973
+_MILLISECONDS_BELOW = 10**14
 _LEAP_SECOND = re.compile(r"^(.*\d\d:\d\d:)60(.*)$", re.DOTALL)
-_EPOCH_DIGITS = re.compile(r"^(?:\d{10}|\d{13})$")
+_EPOCH_DIGITS = re.compile(r"^(?:[0-9]{10}|[0-9]{13})$")
 
 
 def parse_time(value: object) -> tuple[datetime, bool]:
@@ -24,7 +25,7 @@ def parse_time(value: object) -> tuple[datetime, bool]:
     Takes ISO 8601 as `datetime.fromisoformat` does, epoch seconds or milliseconds (numbers, or strings of 10 or 13
     digits); a leap second is the first second of the next minute. Raises RecordError `invalid_time`.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         raise _invalid(value)
     if not isinstance(value, str):
         return _from_epoch(value), False
@@ -74,16 +75,19 @@ def _read_iso(text: str) -> datetime:
         return datetime.fromisoformat(text)
 
 
-def _from_epoch(number: float) -> datetime:
-    if abs(number) < _SECONDS_BELOW:
+def _from_epoch(number: float | Decimal) -> datetime:
+    if -_SECONDS_BELOW < number < _SECONDS_BELOW:
         microseconds = round(number * 1_000_000)
-    elif abs(number) < _MILLISECONDS_BELOW:
+    elif -_MILLISECONDS_BELOW < number < _MILLISECONDS_BELOW:
         microseconds = round(number * 1_000)
     else:
         raise _invalid(number)
-    return from_microseconds(microseconds)
+    try:
+        return from_microseconds(microseconds)
+    except OverflowError:  # before the year 1
+        raise _invalid(number) from None
 
 
 def _invalid(value: object) -> RecordError:
-    shown = str(value)[:60] if isinstance(value, str | int | float) else type(value).__name__
+    shown = str(value)[:60] if isinstance(value, str | int | float | Decimal) else type(value).__name__
     return RecordError("invalid_time", f"time {shown!r}: expected a UTC time like 2024-07-01T15:00:00Z")

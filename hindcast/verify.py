@@ -1,10 +1,13 @@
-"""Verify: what the table holds is what the export held. One side comes from the staged files (and, for the spot checks,
-from the export's own bytes), the other from the table as it is now; the loader's counters are not asked.
+"""Verify: what the table holds is what the export held.
+
+One side comes from the staged files (for the spot checks: the export's own bytes), the other from the table as
+it is now; the loader's counters are not asked.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +23,8 @@ from hindcast.settings import load_settings
 from hindcast.times import from_microseconds
 
 KEPT_DIFFERENCES: Final = 50
+
+_Expected = tuple[tuple[Any, ...], bytes]  # a staged row and its content digest
 
 
 @dataclass(frozen=True)
@@ -75,86 +80,97 @@ def verify_chunks(task: LoadTask) -> list[ChunkProof]:
 
 def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification:
     """Put the chunks' proofs together into the verdict on the run."""
-    verification = Verification()
-    months: dict[tuple[str, str], list[int]] = {}
+    verification = Verification(months=_sum_months(proofs))
     for proof in proofs:
         verification.differences.extend(proof.differences[: KEPT_DIFFERENCES - len(verification.differences)])
-        for month, kind, export, table in proof.months:
-            counted = months.setdefault((month, kind), [0, 0])
-            counted[0] += export
-            counted[1] += table
-    verification.months = sorted((month, kind, *both) for (month, kind), both in months.items())  # type: ignore[misc]
-    expected, matching = (sum(getattr(p, n) for p in proofs) for n in ("expected", "matching"))
-    missing, differing = (sum(getattr(p, n) for p in proofs) for n in ("missing", "differing"))
-    unequal = [m for m in verification.months if m[2] != m[3]]
+    expected, matching = sum(p.expected for p in proofs), sum(p.matching for p in proofs)
+    missing, differing = sum(p.missing for p in proofs), sum(p.differing for p in proofs)
+    months = verification.months
+    unequal = [m for m in months if m[2] != m[3]]
     first = "".join(f"; {m[0]} {m[1]}: {m[2]:,} in the export, {m[3]:,} in the table" for m in unequal[:1])
     verification.add_check(
         "counts",
         not unequal,
-        f"{len(verification.months)} pairs of month and event type, {sum(m[3] for m in verification.months):,} rows"
+        f"{len(months)} pairs of month and event type, {sum(m[3] for m in months):,} rows"
         f" found by the export's own keys, {len(unequal)} pairs unequal{first}",
     )
     verification.add_check(
         "content",
         matching == expected and len(proofs) == len(manifest.chunks),
         f"{matching:,} of {expected:,} rows have the content digest of their record;"
-        f" {missing:,} missing, {differing:,} different; {len(proofs)} of {len(manifest.chunks)} chunks looked at",
+        f" {missing:,} missing, {differing:,} different;"
+        f" {len(proofs)} of {len(manifest.chunks)} chunks looked at",
     )
     broken = [proof.chunk for proof in proofs if not proof.is_digest_equal]
     verification.add_check(
         "chunk digests",
         not broken,
-        f"{len(proofs) - len(broken)} of {len(proofs)} chunk digests in the ledger equal those of the table's rows"
+        f"{len(proofs) - len(broken)} of {len(proofs)} chunk digests in the ledger equal those of the rows"
         + (f"; chunks {broken[:10]} differ" if broken else ""),
     )
     return verification
 
 
+def _sum_months(proofs: Sequence[ChunkProof]) -> list[tuple[str, str, int, int]]:
+    export: Counter[tuple[str, str]] = Counter()
+    table: Counter[tuple[str, str]] = Counter()
+    for proof in proofs:
+        for month, kind, in_export, in_table in proof.months:
+            export[month, kind] += in_export
+            table[month, kind] += in_table
+    return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]
+
+
 def _verify_chunk(connection: psycopg.Connection, task: LoadTask, folder: Path, chunk: Chunk) -> ChunkProof:
-    proof = ChunkProof(chunk.number)
     staged = stage_rows(folder, chunk, task.source)
     ledger = connection.execute(
         "SELECT chunk_id, digest FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
         (task.run_id, chunk.number),
     ).fetchone()
     if not ledger:
-        proof.expected = len(staged.rows)
-        proof.missing = len(staged.rows)
-        proof.is_digest_equal = False
-        return proof
-    kept_out = _kept_out(connection, task.run_id, chunk.part, ledger[0])
-    rows = [(row, digest) for row, digest in zip(staged.rows, staged.hashes, strict=True) if row[LINE] not in kept_out]
-    found = {
-        known.event_id.bytes: known
-        for known in fetch_by_id(connection, [row[EVENT_ID] for row, _ in rows], [row[CREATED_AT] for row, _ in rows])
-    }
+        missing = len(staged.rows)
+        return ChunkProof(chunk.number, expected=missing, missing=missing, is_digest_equal=False)
+    chunk_id, digest = ledger
+    kept_out = _kept_out(connection, task.run_id, chunk.part, chunk_id)
+    rows = [pair for pair in zip(staged.rows, staged.hashes, strict=True) if pair[0][LINE] not in kept_out]
+    ids, times = [row[EVENT_ID] for row, _ in rows], [row[CREATED_AT] for row, _ in rows]
+    found = {known.event_id.bytes: known for known in fetch_by_id(connection, ids, times)}
+    proof = _compare(chunk, rows, found)
+    own = [(k.event_id.bytes, k.content_hash) for k in found.values() if k.import_chunk_id == chunk_id]
+    proof.is_digest_equal = digest_rows(own) == digest
+    return proof
+
+
+def _compare(chunk: Chunk, rows: list[_Expected], found: dict[bytes, KnownRow]) -> ChunkProof:
+    proof = ChunkProof(chunk.number, expected=len(rows))
     export_months: Counter[tuple[str, str]] = Counter()
     table_months: Counter[tuple[str, str]] = Counter()
     for row, content_hash in rows:
-        key = (from_microseconds(row[CREATED_AT]).isoformat()[:7], row[EVENT_TYPE])
-        export_months[key] += 1
+        export_months[_name_month(from_microseconds(row[CREATED_AT])), row[EVENT_TYPE]] += 1
         known = found.get(row[EVENT_ID])
         if known is not None:
-            table_months[(known.created_at.isoformat()[:7], known.values["event_type"])] += 1
-        if known is not None and known.content_hash == content_hash:
-            proof.matching += 1
-        else:
-            proof.missing += known is None
-            proof.differing += known is not None
-            room = KEPT_DIFFERENCES - len(proof.differences)
-            proof.differences.extend(list(_differences(chunk.part, row, known))[: max(room, 0)])
-    proof.expected = len(rows)
+            table_months[_name_month(known.created_at), known.values["event_type"]] += 1
+            if known.content_hash == content_hash:
+                proof.matching += 1
+                continue
+        proof.missing += known is None
+        proof.differing += known is not None
+        if len(proof.differences) < KEPT_DIFFERENCES:
+            proof.differences.extend(_differences(chunk.part, row, known))
     keys = sorted(export_months.keys() | table_months.keys())
-    proof.months = [(month, kind, export_months[month, kind], table_months[month, kind]) for month, kind in keys]
-    own = [(k.event_id.bytes, k.content_hash) for k in found.values() if k.import_chunk_id == ledger[0]]
-    proof.is_digest_equal = digest_rows(own) == ledger[1]
+    proof.months = [(*key, export_months[key], table_months[key]) for key in keys]
     return proof
+
+
+def _name_month(moment: datetime) -> str:
+    return moment.isoformat()[:7]
 
 
 def _kept_out(connection: psycopg.Connection, run_id: UUID, part: str, chunk_id: int) -> set[int]:
     """Lines of a chunk that contradict a row and were not put in its place."""
     rows = connection.execute(
-        "SELECT line FROM import_conflicts WHERE run_id = %s AND part = %s AND chunk_id = %s AND NOT is_replaced",
+        "SELECT line FROM import_conflicts"
+        " WHERE run_id = %s AND part = %s AND chunk_id = %s AND NOT is_replaced",
         (run_id, part, chunk_id),
     )
     return {line for (line,) in rows}

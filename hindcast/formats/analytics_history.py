@@ -15,7 +15,7 @@ from hindcast.canonical import MAX_NUMBER_DIGITS, check_depth, decode_value, enc
 from hindcast.errors import RecordError
 from hindcast.event import Event, Skipped
 from hindcast.formats.base import Context, Option
-from hindcast.times import check_range, format_utc, parse_time
+from hindcast.times import EPOCH, check_range, format_utc, parse_time
 
 NAME: Final = "analytics_history"
 OPTIONS: Final = {
@@ -40,12 +40,15 @@ TEXT_NAMES: Final = {
 KNOWN_NAMES: Final = frozenset(
     TYPE_NAMES + TIME_NAMES + OWN_ID_NAMES + PAYLOAD_NAMES + tuple(n for names in TEXT_NAMES.values() for n in names)
 )
-LIMITED_TO_256: Final = ("event_type", "course_id", "lesson_id")
+LONGEST_NAME: Final = 256
 
 _PERSONAL_KEYS = frozenset({"email", "name", "phone"})
-_PERSONAL_SOURCE = re.compile(rb'"(?:email|name|phone)"', re.IGNORECASE)
 _PERSONAL_TEXT = re.compile(r'("(?:email|name|phone)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^,}\]\s]+)', re.IGNORECASE | re.DOTALL)
-_ADDRESS = re.compile(r"[^\s\"'<>:,;\\{}\[\]()@]+(?:@|%40|\\u0040)[^\s\"'<>:,;\\{}\[\]()@]+\.[^\s\"'<>:,;\\{}\[\]()@]+")
+# Bounded repeats: hostile text cannot make the search slow.
+_ADDRESS = re.compile(
+    r"[^\s\"'<>:,;\\{}\[\]()@]{1,64}(?:@|%40|\\u0040)[^\s\"'<>:,;\\{}\[\]()@]{1,255}\.[^\s\"'<>:,;\\{}\[\]()@]{1,63}"
+)
+_ADDRESS_SIGNS = ("@", "%40", "\\u0040")
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -91,12 +94,10 @@ def decode(raw: bytes, context: Context) -> Event | Skipped:
     raw, is_sanitised = mark_unstorable(raw)
     is_unusual = is_sanitised or len(raw) > MAX_NUMBER_DIGITS  # only the general way checks long integers
     event = _decode_general(raw, context) if is_unusual else _decode_fast(raw, context)
-    check_range(event.occurred_at, context.latest)
-    for name in LIMITED_TO_256:
-        value = getattr(event, name)
-        if value is not None and len(value) > 256:
-            raise RecordError("value_too_long", f"{name} of {len(value)} characters: expected at most 256")
-    if context.options.get("scrub_pii", True) and (_PERSONAL_SOURCE.search(raw) or b"\\u" in raw):
+    if not EPOCH <= event.occurred_at <= context.latest:
+        check_range(event.occurred_at, context.latest)
+    _check_lengths(event)
+    if context.options.get("scrub_pii", True) and _may_hold_personal(raw):
         event.payload = _scrub(event.payload, context)
     event.tenant = context.tenant
     event.is_sanitised = is_sanitised
@@ -117,7 +118,8 @@ def encode(event: Event) -> bytes:
 
 def redact(text: str) -> str:
     """Hide personal values in text that may not be JSON: values of the personal keys, and anything like an address."""
-    return _ADDRESS.sub("[redacted]", _PERSONAL_TEXT.sub(r'\1"[redacted]"', text))
+    text = _PERSONAL_TEXT.sub(r'\1"[redacted]"', text)
+    return _ADDRESS.sub("[redacted]", text) if any(sign in text for sign in _ADDRESS_SIGNS) else text
 
 
 def _decode_fast(raw: bytes, context: Context) -> Event:
@@ -208,7 +210,7 @@ def _read_text(fields: dict[str, Any], field: str, names: tuple[str, ...]) -> st
 
 def _count_remarkable(fields: dict[str, Any], moment: datetime, context: Context) -> None:
     for name in fields.keys() - KNOWN_NAMES:
-        context.unknown_properties[name[:100]] += 1
+        context.count_unknown(name)
     occurred, created = (
         fields.get(snake) or fields.get(camel)
         for snake, camel in (("occurred_at", "occurredAt"), ("created_at", "createdAt"))
@@ -220,6 +222,25 @@ def _count_remarkable(fields: dict[str, Any], moment: datetime, context: Context
     except RecordError:
         differs = True
     context.notes["times_differ"] += differs
+
+
+def _check_lengths(event: Event) -> None:
+    if (
+        len(event.event_type) <= LONGEST_NAME
+        and (event.course_id is None or len(event.course_id) <= LONGEST_NAME)
+        and (event.lesson_id is None or len(event.lesson_id) <= LONGEST_NAME)
+    ):
+        return
+    for name in ("event_type", "course_id", "lesson_id"):
+        value = getattr(event, name)
+        if value is not None and len(value) > LONGEST_NAME:
+            raise RecordError("value_too_long", f"{name} of {len(value)} characters: expected at most {LONGEST_NAME}")
+
+
+def _may_hold_personal(raw: bytes) -> bool:
+    """Quick and on the safe side: a key may also be spelled with escapes."""
+    lowered = raw.lower()
+    return b'"name"' in lowered or b'"email"' in lowered or b'"phone"' in lowered or b"\\u" in lowered
 
 
 def _scrub(value: Any, context: Context) -> Any:

@@ -16,10 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from hindcast.errors import ConfigurationError
 from hindcast.event import Event, Skipped
+
+MOST_UNKNOWN_NAMES: Final = 10_000  # hostile input may bring as many as it has records
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,13 @@ class Context:
     pii_key: bytes | None = None
     notes: Counter[str] = field(default_factory=Counter)
     unknown_properties: Counter[str] = field(default_factory=Counter)
+
+    def count_unknown(self, name: str) -> None:
+        """Count a property that the format does not know; past some thousands of names, without its name."""
+        name = name[:100]
+        if len(self.unknown_properties) >= MOST_UNKNOWN_NAMES and name not in self.unknown_properties:
+            name = "(other names)"
+        self.unknown_properties[name] += 1
 
     def hash_personal(self, value: str) -> str:
         """Replace a personal value: SHA-256 of it trimmed and lower-cased, keyed when a secret is configured."""

@@ -35,6 +35,7 @@ CREATE INDEX analytics_events_import_chunk_id
 CREATE FUNCTION hindcast_add_month(month_start date) RETURNS boolean
 LANGUAGE plpgsql
 SET timezone = 'UTC'
+SET search_path = public, pg_temp
 AS $$
 DECLARE
     month_end date := (month_start + interval '1 month')::date;
@@ -58,6 +59,10 @@ BEGIN
         partition_name, month_start::timestamptz, month_end::timestamptz
     );
     EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', partition_name, partition_name || '_range');
+    IF (SELECT relrowsecurity FROM pg_class WHERE oid = 'analytics_events'::regclass) THEN
+        -- Without policies of its own: it can only be read through its parent's.
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', partition_name);
+    END IF;
     RETURN true;
 END
 $$;

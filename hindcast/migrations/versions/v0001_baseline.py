@@ -1,4 +1,4 @@
-"""The tables. An `analytics_events` of the runbook's shape is adopted: its rows are copied, itself kept beside."""
+"""The tables. An `analytics_events` of the runbook's shape is adopted: its rows copied, itself kept beside."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def upgrade() -> None:
         text("SELECT relkind FROM pg_class WHERE oid = to_regclass('public.analytics_events')")
     ).scalar()
     if kind is not None:
-        connection.execute(text("ALTER TABLE public.analytics_events RENAME TO analytics_events_before_hindcast"))
+        _run_file(connection, "set_aside.sql")
     for name in ("events.sql", "ledger.sql", "rollups.sql"):
         _run_file(connection, name)
     if kind is not None:
