@@ -24,13 +24,13 @@ def demo() -> int:
 
         try:
             with show_progress(is_json=False):
-                path = backfill(str(export), operator="DEMO", dataset="demo")
+                path = Path(str(backfill(str(export), operator="DEMO", dataset="demo")))
         except RunFailed as error:
             show_report(Path(error.report_path), is_json=False, is_verbose=False)
             click.echo(f"hindcast: {error}", err=True)
             return error.exit_code
-        show_report(Path(path), is_json=False, is_verbose=False)
-        return mark(Path(path), answers)
+        show_report(path, is_json=False, is_verbose=False)
+        return mark(path, answers)
 
 
 def make_export(export: Path) -> Path:

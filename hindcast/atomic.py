@@ -42,9 +42,7 @@ def _copy_owner_and_mode(target: Path, descriptor: int) -> None:
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(
-            OSError
-        ):  # some network file systems cannot sync a folder; the file is synced
+        with contextlib.suppress(OSError):  # some network file systems cannot sync a folder; the file is synced
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -4,11 +4,12 @@ from collections import Counter
 from pathlib import Path
 
 from hindcast.database import connect
-from hindcast.known import compare_rows, fetch_known
-from hindcast.load import CREATED_AT, EVENT_TYPE, LoadTask, stage_rows
+from hindcast.known import ask_table
+from hindcast.load import LoadTask
 from hindcast.manifest import load_manifest
 from hindcast.settings import load_settings
-from hindcast.times import from_microseconds
+from hindcast.staged_rows import read_staged_rows
+from hindcast.staging import count_months
 
 Comparison = dict[tuple[str, str], dict[str, int]]
 
@@ -20,18 +21,17 @@ def compare_chunks(task: LoadTask) -> Comparison:
     counted: dict[tuple[str, str], Counter[str]] = {}
     with connect(task.url, load_settings()) as connection:
         for number in task.chunks:
-            rows = stage_rows(folder, manifest.chunks[number], task.source)
-            verdict = compare_rows(rows.rows, rows.hashes, fetch_known(connection, task.source, rows.rows))
+            staged = read_staged_rows(folder, manifest.chunks[number], task.source)
+            verdict = ask_table(connection, staged, asks_for_all=True)
             verdicts = {
                 "new": verdict.new,
                 "already_there": verdict.duplicates,
                 "conflicting": [conflict.row for conflict in verdict.conflicts],
             }
             for name, indexes in verdicts.items():
-                for index in indexes:
-                    row = rows.rows[index]
-                    key = (from_microseconds(row[CREATED_AT]).isoformat()[:7], row[EVENT_TYPE])
-                    counted.setdefault(key, Counter())[name] += 1
+                if indexes:
+                    for key, count in count_months(staged.take(indexes).table).items():
+                        counted.setdefault(key, Counter())[name] += count
     return {key: dict(counts) for key, counts in counted.items()}
 
 

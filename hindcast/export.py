@@ -32,7 +32,14 @@ SIDE_FILES: Final = re.compile(
     r"|(^|/)\.(?!\.?/)",  # hidden files, and all below hidden folders such as our own .hindcast
     re.IGNORECASE,
 )
-DAMAGE: Final = (zlib.error, zstandard.ZstdError, lzma.LZMAError, EOFError, gzip.BadGzipFile, zipfile.BadZipFile)
+DAMAGE: Final = (
+    zlib.error,
+    zstandard.ZstdError,
+    lzma.LZMAError,
+    EOFError,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+)
 
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _ZSTD_FEED_BYTES = 2048  # a block of four bytes inflates to 128 KiB: this much to 64 MiB at most
@@ -272,7 +279,9 @@ def _check_member(archive: str, info: zipfile.ZipInfo, seen: set[str]) -> None:
     if info.flag_bits & 0x1:
         raise ExportError(f"{archive}!{info.filename}: encrypted; decrypt the archive first")
     if info.compress_type not in _ZIP_METHODS:
-        raise ExportError(f"{archive}!{info.filename}: compressed by unknown method {info.compress_type}; unpack it first")
+        raise ExportError(
+            f"{archive}!{info.filename}: compressed by unknown method {info.compress_type}; unpack it first"
+        )
     if info.filename in seen:
         raise ExportError(f"{archive}: holds two members named {info.filename!r}; unpack it first")
     seen.add(info.filename)

@@ -1,7 +1,6 @@
-"""Extract: read an export, decide every record once, write it to exactly one place: a staged chunk, a reject, a skip."""
+"""Extract: read an export, decide each record once, write it to exactly one place: a staged chunk, a reject, a skip."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,13 +30,20 @@ from hindcast.staging import (
     read_segment,
     seal_segment,
     segment_path,
+    show_raw,
 )
 from hindcast.times import from_microseconds
 
-KEPT_OF_REJECT: Final = 2_000  # characters of raw text kept with a reject
-_CUT_WORD: Final = re.compile(r"[^\s\"',:;]{1,320}\Z")
 # High-entropy columns gain nothing from a dictionary and cost time.
-_DICTIONARY_COLUMNS: Final = ["tenant", "event_type", "course_id", "lesson_id", "module_id", "user_agent", "user_id"]
+_DICTIONARY_COLUMNS: Final = [
+    "tenant",
+    "event_type",
+    "course_id",
+    "lesson_id",
+    "module_id",
+    "user_agent",
+    "user_id",
+]
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,7 @@ def stage_segment(folder: str, task: SegmentTask) -> Segment:
             stager.add(record)
             if task.limit is not None and stager.records >= task.limit:
                 break
+        stager.finish()
     return stager.segment
 
 
@@ -109,7 +116,11 @@ def make_context(plan: Plan, settings: Settings) -> Context:
 
 
 def _stage_limited(
-    limit: int, tasks: list[SegmentTask], folder: Path, pool: WorkerPool, on_progress: Callable[[Segment], None]
+    limit: int,
+    tasks: list[SegmentTask],
+    folder: Path,
+    pool: WorkerPool,
+    on_progress: Callable[[Segment], None],
 ) -> list[SegmentTask]:
     done: list[SegmentTask] = []
     for task in tasks:
@@ -125,9 +136,7 @@ def _stage_limited(
     return done
 
 
-def _read_records(
-    part: Part, task: SegmentTask, plan: Plan, bounds: Bounds, stager: "_Stager"
-) -> Iterator[RawRecord]:
+def _read_records(part: Part, task: SegmentTask, plan: Plan, bounds: Bounds, stager: "_Stager") -> Iterator[RawRecord]:
     progress = stager.progress
     try:
         with open_part(part, max(task.start - 1, 0), bounds) as stream:
@@ -176,14 +185,17 @@ class _Stager:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._end_chunk()
-        self._writer.close()
-        self._rejects_file.close()
-        if kind is not None:
-            self._aside.unlink(missing_ok=True)
+        try:
+            self._writer.close()
+            self._rejects_file.close()
+            if kind is None:
+                self._seal()
+        finally:
+            self._rejects_file.close()
+            self._aside.unlink(missing_ok=True)  # renamed by now when all went well
             self._rejects_aside.unlink(missing_ok=True)
-            return
+
+    def _seal(self) -> None:
         segment, context = self.segment, self._context
         segment.lines, segment.bytes_read = self.progress.lines, self.progress.bytes_read
         segment.months = sorted((month, kind, count) for (month, kind), count in self._months.items())
@@ -200,7 +212,7 @@ class _Stager:
         """Decide one record."""
         chunk = self._chunk
         if chunk.records == self._plan.chunk_size:
-            self._end_chunk()
+            self._end_chunk(record.offset)
             chunk = self._chunk
         if not chunk.records:
             chunk.first_line, chunk.first_byte = record.number, record.offset
@@ -223,6 +235,10 @@ class _Stager:
             self._append(decoded, identify(decoded, self._plan.format), record)
         except RecordError as fault:
             self._reject(record, fault)
+
+    def finish(self) -> None:
+        """Write the last chunk, after the last record."""
+        self._end_chunk(self.segment.start + self.progress.bytes_read)
 
     def _is_in_window(self, event: Event) -> bool:
         start, end = self._plan.start, self._plan.end
@@ -255,30 +271,20 @@ class _Stager:
     def _reject(self, record: RawRecord, fault: RecordError) -> None:
         self._chunk.rejected += 1
         self._rejects[fault.code] = self._rejects.get(fault.code, 0) + 1
-        shown = self._show(record.raw)
+        shown = show_raw(record.raw, self._format.redact)
         sentence = self._format.redact(fault.sentence)
         reject = Reject(self.segment.part, record.number, record.offset, fault.code, sentence, shown)
         self._rejects_file.write(msgspec.json.encode(reject) + b"\n")
-
-    def _show(self, raw: bytes) -> str:
-        text = raw[: 2 * KEPT_OF_REJECT].decode("utf-8", "backslashreplace")
-        if len(raw) > 2 * KEPT_OF_REJECT:
-            text = _CUT_WORD.sub("", text)  # half an address is not recognised as one
-        without_nul = text.replace("\x00", "")  # personal values in UTF-16 are personal too
-        shown = self._format.redact(without_nul)
-        if shown == without_nul:
-            shown = text.replace("\x00", "\\x00")
-        return shown[:KEPT_OF_REJECT]
 
     def _begin_chunk(self) -> None:
         self._chunk = StagedChunk()
         self._rows: list[tuple[Any, ...]] = []
 
-    def _end_chunk(self) -> None:
+    def _end_chunk(self, end: int) -> None:
         chunk = self._chunk
         if not chunk.records:
             return
-        chunk.last_byte = self.segment.start + self.progress.bytes_read
+        chunk.last_byte = end
         chunk.staged = len(self._rows)
         if self._rows:
             columns = list(zip(*self._rows, strict=True))
@@ -286,7 +292,10 @@ class _Stager:
             self._writer.write_table(table, row_group_size=len(self._rows))
             chunk.row_group = self._row_groups
             self._row_groups += 1
-            chunk.first_at, chunk.last_at = from_microseconds(min(columns[1])), from_microseconds(max(columns[1]))
+            chunk.first_at, chunk.last_at = (
+                from_microseconds(min(columns[1])),
+                from_microseconds(max(columns[1])),
+            )
             self._months.update(count_months(table))
             self.segment.sanitised += sum(columns[-1])
         self.segment.chunks.append(chunk)

@@ -132,7 +132,17 @@ def write_rejects(findings: Findings, path: Path) -> None:
 
 
 def _figures(findings: Findings) -> dict[str, Any]:
-    names = ("lines", "staged", "loaded", "derived", "duplicate", "conflict", "rejected", "skipped", "out_of_window")
+    names = (
+        "lines",
+        "staged",
+        "loaded",
+        "derived",
+        "duplicate",
+        "conflict",
+        "rejected",
+        "skipped",
+        "out_of_window",
+    )
     if not findings.manifest:
         return dict.fromkeys((*names, "sanitised", "naive_times", "first_at", "last_at")) | {
             "unknown_properties": {},
@@ -249,7 +259,7 @@ def _undo(findings: Findings) -> str | None:
     after = last + timedelta(days=1) if last else ""
     delete = (
         "DELETE FROM analytics_events WHERE import_chunk_id IN "
-        f"(SELECT chunk_id FROM import_chunks WHERE run_id = '{findings.run.run_id}')"
+        f"(SELECT chunk_id FROM import_chunks WHERE run_id = '{findings.run.run_id}')"  # shown, not run
     )
     return f'hindcast psql -- -c "{delete}" && hindcast rollup --once --window {first}..{after}'
 

@@ -79,9 +79,7 @@ def _with_entry(path: Path, old: bytes | None, entry: HealthEntry) -> bytes:
     text = json.dumps(ours, indent=indent or None, ensure_ascii=False)
     values[OUR_KEY] = text.replace("\n", "\n" + indent).encode("utf-8", "backslashreplace")
     newline, space = ("\n", " ") if indent else ("", "")
-    lines = [
-        f"{indent}{json.dumps(key, ensure_ascii=False)}:{space}".encode() + raw for key, raw in values.items()
-    ]
+    lines = [f"{indent}{json.dumps(key, ensure_ascii=False)}:{space}".encode() + raw for key, raw in values.items()]
     body = f",{newline}".encode().join(lines)
     ending = b"\n" if old is None or old.endswith(b"\n") else b""
     return b"{" + newline.encode() + body + newline.encode() + b"}" + ending

@@ -1,40 +1,34 @@
 """Which of some staged rows the table already holds, and whether it says the same about them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg import sql
 
 from hindcast.canonical import decode_value, encode_value
 from hindcast.conflicts import COMPARED_FIELDS, diff_rows
+from hindcast.errors import RecordError
 from hindcast.event import CONTENT_FIELDS, hash_fields
+from hindcast.staged_rows import StagedRows
 from hindcast.times import from_microseconds, to_microseconds
 
-_FETCHED: Final = ("event_id", "created_at", "tenant", *CONTENT_FIELDS, "import_chunk_id", "export_line")
-_SELECT: Final = sql.SQL("SELECT {}, payload::text FROM analytics_events WHERE ").format(
-    sql.SQL(", ").join(map(sql.Identifier, _FETCHED))
-)
-_BY_ID: Final = _SELECT + sql.SQL("event_id = ANY(%s) AND created_at >= %s AND created_at <= %s")
-_BY_SOURCE_ID: Final = _SELECT + sql.SQL("source = %s AND tenant = %s AND source_event_id = ANY(%s)")
-
-# Positions in a staged row (the order of the table's columns).
-_ROW_FIELDS: Final = {
-    "event_type": 4,
-    "user_id": 5,
-    "anonymous_id": 6,
-    "session_id": 7,
-    "course_id": 8,
-    "lesson_id": 9,
-    "module_id": 10,
-    "user_agent": 11,
-    "payload": 12,
-    "source_event_id": 13,
-}
-_TENANT, _SOURCE_EVENT_ID = 3, 13
+_CONTENT: Final = sql.SQL(", ").join(map(sql.Identifier, CONTENT_FIELDS))
+_SELECT: Final = sql.SQL(
+    "SELECT event_id, created_at, tenant, import_chunk_id, {}, payload::text FROM analytics_events WHERE "
+).format(_CONTENT)
+# Ids and times as bytes: psycopg reads those in C, and makes no object of a class for each.
+_SELECT_DIGESTED: Final = sql.SQL(
+    "SELECT uuid_send(event_id), timestamptz_send(created_at), import_chunk_id, {}, payload::text"
+    " FROM analytics_events WHERE "
+).format(_CONTENT)
+_HAS_ID: Final = sql.SQL("event_id = ANY(%s::uuid[]) AND created_at >= %s AND created_at <= %s")
+_HAS_OWN_ID: Final = sql.SQL("source = %s AND tenant = %s AND source_event_id = ANY(%s)")
+_POSTGRES_EPOCH_MICROSECONDS: Final = 946_684_800_000_000  # 2000-01-01
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +38,19 @@ class KnownRow:
     event_id: UUID
     created_at: datetime
     tenant: str
+    import_chunk_id: int | None
+    content_hash: bytes
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDigest:
+    """As much of a row of the table as telling it apart takes."""
+
     content_hash: bytes
     import_chunk_id: int | None
-    export_line: int | None
-    values: dict[str, Any]
+    microseconds: int
+    event_type: str
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,18 @@ class Verdict:
     conflicts: list[Contradiction] = field(default_factory=list)
 
 
-def fetch_known(
-    connection: psycopg.Connection, source: str, rows: Sequence[tuple[Any, ...]]
-) -> list[KnownRow]:
-    """Rows of the table with the ids of these staged rows, or with their source's own ids."""
-    found = list(fetch_by_id(connection, [row[0] for row in rows], [row[1] for row in rows]))
-    own_ids: dict[str, list[str]] = {}
-    for row in rows:
-        if row[_SOURCE_EVENT_ID] is not None:
-            own_ids.setdefault(row[_TENANT], []).append(row[_SOURCE_EVENT_ID])
-    for tenant, ids in own_ids.items():
-        with connection.cursor(binary=True) as cursor:
-            found.extend(_read_row(r) for r in cursor.execute(_BY_SOURCE_ID, (source, tenant, ids)))
+def fetch_digests(connection: psycopg.Connection, staged: StagedRows) -> dict[bytes, KnownDigest]:
+    """Digests of the table's rows with the ids of these staged rows, by id."""
+    if not len(staged):
+        return {}
+    bounds = (int(staged.microseconds.min()), int(staged.microseconds.max()))
+    found: dict[bytes, KnownDigest] = {}
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(_SELECT_DIGESTED + _HAS_ID, _id_parameters(staged.ids, *bounds))
+        for event_id, sent_at, chunk_id, *fields, payload in cursor:
+            microseconds = int.from_bytes(sent_at, signed=True) + _POSTGRES_EPOCH_MICROSECONDS
+            content_hash = hash_fields(microseconds, fields, _canonical(payload))
+            found[event_id] = KnownDigest(content_hash, chunk_id, microseconds, fields[0])
     return found
 
 
@@ -89,42 +92,90 @@ def fetch_by_id(
     """Rows of the table with these event ids; the times bound the partitions that are looked at."""
     if not event_ids:
         return
-    bounds = (from_microseconds(min(microseconds)), from_microseconds(max(microseconds)))
+    parameters = _id_parameters(event_ids, min(microseconds), max(microseconds))
     with connection.cursor(binary=True) as cursor:
-        for row in cursor.execute(_BY_ID, ([UUID(bytes=i) for i in event_ids], *bounds)):
-            yield _read_row(row)
+        yield from map(_read_row, cursor.execute(_SELECT + _HAS_ID, parameters))
+
+
+def fetch_by_own_id(connection: psycopg.Connection, staged: StagedRows) -> list[KnownRow]:
+    """Rows of the table with the source's own ids of these staged rows, whatever their time."""
+    own_ids: dict[str, list[str]] = {}
+    for tenant, own_id in zip(
+        staged.table["tenant"].to_pylist(), staged.table["source_event_id"].to_pylist(), strict=True
+    ):
+        if own_id is not None:
+            own_ids.setdefault(tenant, []).append(own_id)
+    found: list[KnownRow] = []
+    for tenant, ids in own_ids.items():
+        with connection.cursor(binary=True) as cursor:
+            found.extend(map(_read_row, cursor.execute(_SELECT + _HAS_OWN_ID, (staged.source, tenant, ids))))
+    return found
+
+
+def ask_table(connection: psycopg.Connection, staged: StagedRows, asks_for_all: bool) -> Verdict:
+    """Tell new rows from duplicates (same content) and conflicts (same id or own id, other content or time).
+
+    Unless it asks for all, only rows with the source's own id are looked for.
+    """
+    by_id = fetch_digests(connection, staged) if asks_for_all else {}
+    by_own_id = fetch_by_own_id(connection, staged) if staged.has_own_ids else []
+    return compare_rows(connection, staged, by_id, by_own_id)
 
 
 def compare_rows(
-    rows: Sequence[tuple[Any, ...]], hashes: Sequence[bytes], known: Sequence[KnownRow]
+    connection: psycopg.Connection,
+    staged: StagedRows,
+    by_id: dict[bytes, KnownDigest],
+    by_own_id: Iterable[KnownRow],
 ) -> Verdict:
-    """Tell new rows from duplicates (same content) and conflicts (same id, other content or time)."""
-    if not known:
-        return Verdict(new=list(range(len(rows))))
-    by_id = {row.event_id.bytes: row for row in known}
-    by_own_id = {(row.tenant, own_id): row for row in known if (own_id := row.values["source_event_id"])}
+    """Give the verdict on staged rows from what was found; fetches whole only the rows that are contradicted."""
     verdict = Verdict()
-    for index, row in enumerate(rows):
-        match = by_id.get(row[0]) or by_own_id.get((row[_TENANT], row[_SOURCE_EVENT_ID]))
+    known = {row.event_id.bytes: row for row in by_own_id}
+    own_ids = {(row.tenant, row.values["source_event_id"]): row for row in known.values()}
+    claims = _claims(staged) if own_ids else [None] * len(staged)
+    contradicted: list[int] = []
+    for index, (event_id, content_hash, claim) in enumerate(zip(staged.ids, staged.hashes, claims, strict=True)):
+        match = by_id.get(event_id) or known.get(event_id) or own_ids.get(claim)  # type: ignore[arg-type]  # None is none
         if match is None:
             verdict.new.append(index)
-        elif match.content_hash == hashes[index]:
+        elif match.content_hash == content_hash:
             verdict.duplicates.append(index)
+        elif isinstance(match, KnownRow):
+            verdict.conflicts.append(_contradict(staged, index, match))
         else:
-            verdict.conflicts.append(Contradiction(index, match, diff_rows(match.values, staged_values(row))))
+            contradicted.append(index)
+    whole = staged.take(contradicted)
+    rows = {r.event_id.bytes: r for r in fetch_by_id(connection, whole.ids, whole.microseconds.tolist())}
+    found = [_contradict(staged, n, rows[staged.ids[n]]) for n in contradicted if staged.ids[n] in rows]
+    verdict.conflicts = sorted(verdict.conflicts + found, key=lambda conflict: conflict.row)
     return verdict
 
 
-def staged_values(row: tuple[Any, ...]) -> dict[str, Any]:
-    """The compared fields of a staged row by name."""
-    values = {name: row[position] for name, position in _ROW_FIELDS.items()}
-    values["payload"] = values["payload"].decode()
-    return values | {"created_at": from_microseconds(row[1])}
+def _claims(staged: StagedRows) -> list[tuple[str, str] | None]:
+    pairs = zip(staged.table["tenant"].to_pylist(), staged.table["source_event_id"].to_pylist(), strict=True)
+    return [(tenant, own_id) if own_id is not None else None for tenant, own_id in pairs]
+
+
+def _contradict(staged: StagedRows, index: int, known: KnownRow) -> Contradiction:
+    return Contradiction(index, known, diff_rows(known.values, staged.values(index)))
+
+
+def _id_parameters(ids: Sequence[bytes], first: int, last: int) -> tuple[str, datetime, datetime]:
+    # A day more on each side: a row whose time was edited a little is then found, and shown as different.
+    bounds = from_microseconds(first) - timedelta(days=1), from_microseconds(last) + timedelta(days=1)
+    return ("{" + ",".join([event_id.hex() for event_id in ids]) + "}", *bounds)
+
+
+def _canonical(payload: str | None) -> bytes:
+    try:
+        return encode_value(decode_value(payload or "{}"))
+    except (RecordError, msgspec.DecodeError):  # nothing of ours: numbers longer than any format may bring in
+        return encode_value({"unreadable": (payload or "")[:200]})
 
 
 def _read_row(row: tuple[Any, ...]) -> KnownRow:
-    event_id, created_at, tenant, *fields, chunk_id, line, payload_text = row
-    payload = encode_value(decode_value((payload_text or "{}").encode()))
+    event_id, created_at, tenant, chunk_id, *fields, payload_text = row
+    payload = _canonical(payload_text)
     content_hash = hash_fields(to_microseconds(created_at), fields, payload)
     values = dict(zip(COMPARED_FIELDS, (created_at, *fields, payload.decode()), strict=True))
-    return KnownRow(event_id, created_at, tenant, content_hash, chunk_id, line, values)
+    return KnownRow(event_id, created_at, tenant, chunk_id, content_hash, values)

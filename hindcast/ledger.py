@@ -60,17 +60,16 @@ def open_run(connection: psycopg.Connection, plan: Plan, operator: str, is_new_r
                 "UPDATE import_runs SET status = 'running', attempts = attempts + 1, error = NULL WHERE run_id = %s",
                 (row[0],),
             )
-            return Run(
-                row[0], plan.dataset, plan.format, plan.plan_hash, row[1] + 1, _committed(connection, row[0])
-            )
+            return Run(row[0], plan.dataset, plan.format, plan.plan_hash, row[1] + 1, _committed(connection, row[0]))
         if not is_new_run:
             _refuse_changed_export(connection, plan)
         run_id = uuid4()
         connection.execute(
-            "INSERT INTO import_runs (run_id, dataset, format, export, tenant, operator, window_start, window_end, status,"
-            " plan_hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'running', %s)",
+            "INSERT INTO import_runs"
+            " (run_id, dataset, format, export, tenant, operator, window_start, window_end, status, plan_hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'running', %s)",
             (
-                run_id, plan.dataset, plan.format, plan.file, plan.tenant, operator, plan.start, plan.end, plan.plan_hash,
+                run_id, plan.dataset, plan.format, plan.file, plan.tenant, operator, plan.start, plan.end,
+                plan.plan_hash,
             ),
         )  # fmt: skip
         for part in plan.parts:
@@ -84,9 +83,7 @@ def open_run(connection: psycopg.Connection, plan: Plan, operator: str, is_new_r
 def record_manifest(connection: psycopg.Connection, run: Run, manifest: Manifest, folder: Path) -> None:
     """Write what extraction found: the seal, lines of each part, every reject. One transaction; safe to repeat."""
     with connection.transaction():
-        connection.execute(
-            "UPDATE import_runs SET manifest_seal = %s WHERE run_id = %s", (manifest.seal, run.run_id)
-        )
+        connection.execute("UPDATE import_runs SET manifest_seal = %s WHERE run_id = %s", (manifest.seal, run.run_id))
         for part, lines in manifest.part_lines.items():
             connection.execute(
                 "UPDATE import_parts SET lines = %s WHERE run_id = %s AND part = %s",

@@ -4,7 +4,6 @@ First the rows are simply copied; when one is there already the chunk is done ag
 chunk that the ledger has is a no-op, so any number of attempts, kills and races end in the same table.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,15 +16,12 @@ from hindcast.conflicts import Conflict
 from hindcast.copying import copy_rows
 from hindcast.database import connect
 from hindcast.errors import GateError
-from hindcast.known import KnownRow, Verdict, compare_rows, fetch_known
+from hindcast.known import KnownRow, Verdict, ask_table
 from hindcast.ledger import Counts
-from hindcast.manifest import Chunk, load_manifest, read_conflicts, read_repeats
+from hindcast.manifest import Chunk, load_manifest, read_conflicts
 from hindcast.settings import load_settings
-from hindcast.staging import read_chunk
-from hindcast.times import from_microseconds, to_microseconds
-
-# Position of a column in a staged row, as `stage_rows` makes it.
-EVENT_ID, CREATED_AT, EVENT_TYPE, SOURCE_EVENT_ID, LINE = 0, 1, 4, 13, 14
+from hindcast.staged_rows import StagedRows, read_staged_rows
+from hindcast.times import to_microseconds
 
 
 @dataclass(frozen=True)
@@ -38,15 +34,6 @@ class LoadTask:
     source: str
     on_conflict: str
     chunks: tuple[int, ...]
-
-
-@dataclass
-class StagedRows:
-    """A chunk's events that repeat no other of the export; a row is in the order of the table's columns."""
-
-    rows: list[tuple[Any, ...]]
-    hashes: list[bytes]
-    is_sanitised: list[bool]
 
 
 def load_chunks(task: LoadTask) -> list[Counts]:
@@ -65,49 +52,6 @@ def load_chunks(task: LoadTask) -> list[Counts]:
         return [loader.load(connection, manifest.chunks[n], conflicts.get(n, [])) for n in task.chunks]
 
 
-def stage_rows(folder: Path, chunk: Chunk, source: str) -> StagedRows:
-    """Read a chunk's events back from staging, without those that repeat another."""
-    if chunk.staged_as.row_group < 0:
-        return StagedRows([], [], [])
-    table = read_chunk(folder, chunk.segment, chunk.staged_as.row_group)
-    columns = [table[name].to_pylist() for name in _READ_COLUMNS]
-    columns[1] = table["created_at"].cast("int64").to_pylist()
-    columns[11] = table["payload"].cast("binary").to_pylist()
-    columns.insert(2, [source] * table.num_rows)
-    columns[14] = [chunk.line_base + line for line in columns[14]]
-    hashes, is_sanitised = table["content_hash"].to_pylist(), table["is_sanitised"].to_pylist()
-    rows = list(zip(*columns, strict=True))
-    repeats = read_repeats(folder, chunk.number) if chunk.duplicate or chunk.conflict else {}
-    if repeats:
-        kept = [n for n in range(len(rows)) if n not in repeats]
-        rows, hashes, is_sanitised = ([values[n] for n in kept] for values in (rows, hashes, is_sanitised))
-    return StagedRows(rows, hashes, is_sanitised)
-
-
-def digest_rows(pairs: list[tuple[bytes, bytes]]) -> str:
-    """Digest of a set of rows given as (event id, content hash), whatever their order."""
-    digest = hashlib.sha256()
-    for event_id, content_hash in sorted(pairs):
-        digest.update(event_id + content_hash)
-    return digest.hexdigest()
-
-
-_READ_COLUMNS: Final = (
-    "event_id",
-    "created_at",
-    "tenant",
-    "event_type",
-    "user_id",
-    "anonymous_id",
-    "session_id",
-    "course_id",
-    "lesson_id",
-    "module_id",
-    "user_agent",
-    "payload",
-    "source_event_id",
-    "line",
-)
 # Another writer may take a key between the question and the write; more often than this is no accident.
 _TRIES: Final = 3
 _INSERT_CHUNK: Final = (
@@ -140,22 +84,17 @@ class _Loader:
         self._asks_first = False  # set once rows turn out to be there: a re-import then asks at once
 
     def load(self, connection: psycopg.Connection, chunk: Chunk, conflicts: list[Conflict]) -> Counts:
-        work = _Work(chunk, stage_rows(self._folder, chunk, self._task.source), conflicts)
-        # The key does not hold an own id at another time, so records with one are always asked for.
-        has_own_ids = any(row[SOURCE_EVENT_ID] is not None for row in work.staged.rows)
+        work = _Work(chunk, read_staged_rows(self._folder, chunk, self._task.source), conflicts)
         for tries_left in reversed(range(_TRIES)):
-            known: list[KnownRow] = []
-            if self._asks_first or has_own_ids:
-                known = fetch_known(connection, self._task.source, work.staged.rows)
             try:
-                return self._load_once(connection, work, known)
+                return self._load_once(connection, work)
             except psycopg.errors.UniqueViolation:
                 self._asks_first = True
                 if not tries_left:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def _load_once(self, connection: psycopg.Connection, work: _Work, known: list[KnownRow]) -> Counts:
+    def _load_once(self, connection: psycopg.Connection, work: _Work) -> Counts:
         with connection.transaction():
             row = connection.execute(
                 "SELECT lines, loaded, derived, duplicate, conflict, rejected, skipped, out_of_window,"
@@ -164,9 +103,9 @@ class _Loader:
             ).fetchone()
             if row:
                 return Counts(*row)
-            verdict = compare_rows(work.staged.rows, work.staged.hashes, known)
+            verdict = ask_table(connection, work.staged, self._asks_first)
             if verdict.conflicts and self._task.on_conflict == "fail":
-                line = work.staged.rows[verdict.conflicts[0].row][LINE]
+                line = work.staged.line(verdict.conflicts[0].row)
                 raise GateError(
                     f"{work.chunk.part} line {line}: contradicts a row of the table "
                     f"({len(verdict.conflicts)} in this chunk), and --on-conflict is fail; "
@@ -175,24 +114,28 @@ class _Loader:
             return self._write(connection, work, verdict)
 
     def _write(self, connection: psycopg.Connection, work: _Work, verdict: Verdict) -> Counts:
-        rows, hashes = work.staged.rows, work.staged.hashes
+        staged = work.staged
         chunk_id, now = _draw_chunk_id(connection)
         is_replacing = self._task.on_conflict == "replace"
         written = sorted(verdict.new + [c.row for c in verdict.conflicts if is_replacing])
-        days = {from_microseconds(rows[n][CREATED_AT]).date() for n in written}
+        if len(written) < len(staged):
+            staged = staged.take(written)
+        days = staged.days()
         if is_replacing:
             days |= {conflict.known.created_at.date() for conflict in verdict.conflicts}
         self._write_conflicts(connection, work, verdict, chunk_id)
-        copy_rows(connection, [(*rows[n][:LINE], chunk_id, rows[n][LINE], now) for n in written])
+        copy_rows(connection, staged, chunk_id, now)
         counts = _count(work, verdict)
-        digest = digest_rows([(rows[n][EVENT_ID], hashes[n]) for n in written])
-        facts = {"chunk_id": chunk_id, "run_id": self._task.run_id, "digest": digest, "days": sorted(days)}
+        facts = {
+            "chunk_id": chunk_id,
+            "run_id": self._task.run_id,
+            "digest": staged.digest(),
+            "days": sorted(days),
+        }
         connection.execute(_INSERT_CHUNK, facts | asdict(counts) | _describe_place(work.chunk))
         return counts
 
-    def _write_conflicts(
-        self, connection: psycopg.Connection, work: _Work, verdict: Verdict, chunk_id: int
-    ) -> None:
+    def _write_conflicts(self, connection: psycopg.Connection, work: _Work, verdict: Verdict, chunk_id: int) -> None:
         """Note every conflict; when replacing, take the contradicted rows out and keep them whole."""
         run_id, is_replacing = self._task.run_id, self._task.on_conflict == "replace"
         noted: list[tuple[Any, ...]] = [
@@ -200,10 +143,10 @@ class _Loader:
             for c in work.conflicts
         ]
         for found in verdict.conflicts:
-            row, known = work.staged.rows[found.row], found.known
-            previous = _take_out(connection, known) if is_replacing else None
-            place = (run_id, work.chunk.part, row[LINE], chunk_id, UUID(bytes=row[EVENT_ID]))
-            against = f"the row with id {known.event_id}"
+            previous = _take_out(connection, found.known) if is_replacing else None
+            line, event_id = work.staged.line(found.row), UUID(bytes=work.staged.ids[found.row])
+            place = (run_id, work.chunk.part, line, chunk_id, event_id)
+            against = f"the row with id {found.known.event_id}"
             noted.append((*place, against, _as_json(found.fields), is_replacing, previous))
         with connection.cursor() as cursor:
             cursor.executemany(_INSERT_CONFLICT, noted)
@@ -211,9 +154,7 @@ class _Loader:
 
 def _draw_chunk_id(connection: psycopg.Connection) -> tuple[int, int]:
     """A new chunk id, and the transaction's time in microseconds."""
-    found = connection.execute(
-        "SELECT nextval(pg_get_serial_sequence('import_chunks', 'chunk_id')), now()"
-    ).fetchone()
+    found = connection.execute("SELECT nextval(pg_get_serial_sequence('import_chunks', 'chunk_id')), now()").fetchone()
     assert found
     return int(found[0]), to_microseconds(found[1])
 
@@ -228,7 +169,7 @@ def _count(work: _Work, verdict: Verdict) -> Counts:
         rejected=staged_as.rejected,
         skipped=staged_as.skipped,
         out_of_window=staged_as.out_of_window,
-        sanitised=sum(work.staged.is_sanitised[n] for n in verdict.new),
+        sanitised=work.staged.count_sanitised(verdict.new),
     )
 
 
@@ -246,14 +187,11 @@ def _describe_place(chunk: Chunk) -> dict[str, Any]:
 def _take_out(connection: psycopg.Connection, known: KnownRow) -> str:
     # As text: by way of Python's floats, numbers of the payload would lose digits.
     row = connection.execute(
-        "DELETE FROM analytics_events AS e WHERE event_id = %s AND created_at = %s"
-        " RETURNING to_jsonb(e)::text",
+        "DELETE FROM analytics_events AS e WHERE event_id = %s AND created_at = %s RETURNING to_jsonb(e)::text",
         (known.event_id, known.created_at),
     ).fetchone()
     if not row:
-        raise psycopg.errors.SerializationFailure(
-            f"row {known.event_id} went away while it was being replaced"
-        )
+        raise psycopg.errors.SerializationFailure(f"row {known.event_id} went away while it was being replaced")
     return str(row[0])
 
 

@@ -3,9 +3,13 @@
 import hashlib
 from collections import Counter
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -72,7 +76,15 @@ def seal_manifest(plan: Plan, folder: Path, segment_numbers: list[int]) -> Manif
     duplicates = Counter(repeat.chunk for repeat in repeats if not repeat.is_conflict)
     conflicts = Counter(repeat.chunk for repeat in repeats if repeat.is_conflict)
     chunks = [
-        Chunk(number, segment.part, segment.number, line_bases[segment.number], duplicates[number], conflicts[number], c)
+        Chunk(
+            number,
+            segment.part,
+            segment.number,
+            line_bases[segment.number],
+            duplicates[number],
+            conflicts[number],
+            c,
+        )
         for number, (segment, c) in enumerate(staged)
     ]
     totals = _add_up(segments, duplicates.total(), conflicts.total())
@@ -113,13 +125,22 @@ def group_chunks(manifest: Manifest, numbers: list[int], rows: int) -> list[tupl
 
 def read_repeats(folder: Path, chunk: int) -> dict[int, bool]:
     """The rows of a chunk that repeat another record: row -> whether it is a conflict."""
-    table = pq.read_table(folder / "repeats.parquet", filters=[("chunk", "==", chunk)], use_threads=False)
-    return dict(zip(table["row"].to_pylist(), table["is_conflict"].to_pylist(), strict=True))
+    path = folder / "repeats.parquet"
+    chunks, rows, is_conflict = _load_repeats(path, path.stat().st_mtime_ns)
+    first, end = np.searchsorted(chunks, [chunk, chunk + 1])
+    return dict(zip(rows[first:end].tolist(), is_conflict[first:end].tolist(), strict=True))
 
 
 def read_conflicts(folder: Path) -> list[Conflict]:
     """Conflicts within the export, in file order."""
     return msgspec.json.Decoder(Conflict).decode_lines((folder / "conflicts.jsonl").read_bytes())
+
+
+@lru_cache(maxsize=2)
+def _load_repeats(path: Path, changed_at_ns: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    # Nine bytes a repeat, in file order; the time of change is part of the key.
+    table = pq.read_table(path, use_threads=False)
+    return tuple(table[name].to_numpy() for name in ("chunk", "row", "is_conflict"))  # type: ignore[return-value]
 
 
 def _require(folder: Path, number: int) -> Segment:

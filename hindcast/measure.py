@@ -39,7 +39,10 @@ class TargetFacts:
 
 
 def measure_target(
-    connection: psycopg.Connection, first_at: datetime | None, last_at: datetime | None, without_run: UUID | None
+    connection: psycopg.Connection,
+    first_at: datetime | None,
+    last_at: datetime | None,
+    without_run: UUID | None,
 ) -> TargetFacts:
     """Sizes of `analytics_events` with its partitions, and its rows by UTC day from first_at to last_at."""
     facts = TargetFacts()
@@ -52,8 +55,8 @@ def measure_target(
     if first_at and last_at:
         rows = connection.execute(
             "SELECT (created_at AT TIME ZONE 'UTC')::date, count(*) FROM analytics_events"
-            " WHERE created_at >= %(first)s AND created_at < %(end)s AND (%(run)s::uuid IS NULL OR import_chunk_id IS NULL"
-            " OR import_chunk_id NOT IN (SELECT chunk_id FROM import_chunks WHERE run_id = %(run)s))"
+            " WHERE created_at >= %(first)s AND created_at < %(end)s"
+            " AND (%(run)s::uuid IS NULL OR import_chunk_id IS NULL OR import_chunk_id NOT IN (SELECT chunk_id FROM import_chunks WHERE run_id = %(run)s))"
             " GROUP BY 1",
             {"first": first_at, "end": last_at + timedelta(microseconds=1), "run": without_run},
         )

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from hindcast.canonical import encode_value
-from hindcast.event import IDENTITY_VERSION
 from hindcast.errors import ConfigurationError, ExportError
+from hindcast.event import IDENTITY_VERSION
 from hindcast.export import DAMAGE, Bounds, Part, find_parts, open_part
 from hindcast.formats import detect_format, find_format
 from hindcast.formats.base import read_options

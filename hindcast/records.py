@@ -36,7 +36,9 @@ class Progress:
     bytes_read: int = 0
 
 
-def iter_lines(stream: BinaryIO, start: int, end: int | None, max_bytes: int, progress: Progress) -> Iterator[RawRecord]:
+def iter_lines(
+    stream: BinaryIO, start: int, end: int | None, max_bytes: int, progress: Progress
+) -> Iterator[RawRecord]:
     """Yield the non-blank lines whose first byte lies in `[start, end)`, in order, numbered from 1 within the range.
 
     The stream stands at `start`, or one byte before it when `start` > 0 (to see whether a line begins there).
@@ -196,7 +198,8 @@ class _ArrayScanner:
     def _refill(self) -> bool:
         if not self._oversize and len(self._buffer) - self._begin > self._max_bytes:
             kept = self._buffer[self._begin : self._begin + KEPT_OF_OVERSIZE]
-            self._oversize = (self._base + self._begin, kept.strip())
+            blank = len(kept) - len(kept.lstrip())
+            self._oversize = (self._base + self._begin + blank, kept.strip())
         keep_from = self._at if self._oversize else self._begin
         block = self._stream.read(BLOCK_BYTES)
         self._buffer = self._buffer[keep_from:] + block

@@ -70,9 +70,7 @@ def _read_keys(
         yield keys if passes == 1 else keys[keys["identity"][:, 1] % passes == number]
 
 
-def _repeats_among(
-    keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], last_wins: bool
-) -> Iterator[Repeat]:
+def _repeats_among(keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], last_wins: bool) -> Iterator[Repeat]:
     if not len(keys):
         return
     low = keys["identity"][:, 1].astype(np.uint64)
@@ -93,4 +91,10 @@ def _repeats_among(
     for at in np.flatnonzero(is_repeat):
         row, winner = int(suspects["row"][at]), int(suspects["row"][winner_of[at]])
         chunk, winner_chunk = (int(np.searchsorted(starts, r, side="right")) - 1 for r in (row, winner))
-        yield Repeat(chunk, row - int(starts[chunk]), winner_chunk, winner - int(starts[winner_chunk]), bool(is_conflict[at]))
+        yield Repeat(
+            chunk,
+            row - int(starts[chunk]),
+            winner_chunk,
+            winner - int(starts[winner_chunk]),
+            bool(is_conflict[at]),
+        )

@@ -9,9 +9,7 @@ from typing import Any
 
 from hindcast.report_format import count_of, number, plain, share, visible
 
-_GOOD = frozenset(
-    {"passed", "pass", "ok", "succeeded", "success", "equal", "same", "proven", "fresh", "true"}
-)
+_GOOD = frozenset({"passed", "pass", "ok", "succeeded", "success", "equal", "same", "proven", "fresh", "true"})
 _BAD = frozenset(
     {
         "failed",
@@ -39,9 +37,7 @@ _CHECK_SHAPE = {
 }
 _SHAPE: dict[str, Any] = {
     **dict.fromkeys(("run_id", "status", "dataset", "format", "export", "operator", "tenant"), _TEXT),
-    **dict.fromkeys(
-        ("format_evidence", "report_path", "started_at", "finished_at", "first_at", "last_at"), _TEXT
-    ),
+    **dict.fromkeys(("format_evidence", "report_path", "started_at", "finished_at", "first_at", "last_at"), _TEXT),
     **dict.fromkeys(("lines", "staged", "loaded", "derived", "duplicate", "conflict", "rejected"), _COUNT),
     **dict.fromkeys(("skipped", "out_of_window", "sanitised", "naive_times"), _COUNT),
     **dict.fromkeys(("seconds", "startup_seconds", "events_per_second", "undo", "error", "window"), None),
@@ -247,9 +243,7 @@ def _arrived(report: dict[str, Any]) -> str:
         return "The export was not read to its end."
     start = f"{count_of(report['lines'], 'line')} read, {number(report['staged'])} good"
     if report["plan"]:
-        sums = {
-            name: sum(row[name] or 0 for row in report["months"]) for name in ("already_there", "conflicting")
-        }
+        sums = {name: sum(row[name] or 0 for row in report["months"]) for name in ("already_there", "conflicting")}
         there, conflicting = number(sums["already_there"]), number(sums["conflicting"])
         return f"{start}; {there} already there, {conflicting} in conflict."
     if report["dry_run"]:

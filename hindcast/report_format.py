@@ -100,11 +100,7 @@ def instant(value: Any) -> str:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
         return str(value)
-    zone = (
-        " UTC"
-        if moment.utcoffset() is not None and not moment.utcoffset()
-        else moment.strftime(" %z").rstrip()
-    )
+    zone = " UTC" if moment.utcoffset() is not None and not moment.utcoffset() else moment.strftime(" %z").rstrip()
     return moment.strftime("%Y-%m-%d %H:%M:%S") + zone
 
 

@@ -59,9 +59,7 @@ class _Slot:
     after: int
 
 
-def plot_events(
-    rows: list[dict[str, Any]], width: float, height: float, days_limit: int = DAYS_LIMIT
-) -> Plot | None:
+def plot_events(rows: list[dict[str, Any]], width: float, height: float, days_limit: int = DAYS_LIMIT) -> Plot | None:
     """Lay out rows of `{day, before, after}` in any order, gaps kept as gaps; None when there is no row.
 
     More than `days_limit` days from first to last are drawn as months.

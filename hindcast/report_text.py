@@ -7,9 +7,7 @@ from typing import Any
 from hindcast.report_facts import Equation, Verdict, books, completed, tone, verdict, writes_nothing
 from hindcast.report_format import count_of, instant, milliseconds, number, seconds, signed, size
 
-ROWS_SHOWN = (
-    60  # of one table: an artifact is read in a side panel, and Prefect stores it in its own database
-)
+ROWS_SHOWN = 60  # of one table: an artifact is read in a side panel, and Prefect stores it in its own database
 SAMPLES_SHOWN = 10
 _CELL_LIMIT = 300
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
@@ -29,16 +27,11 @@ def render_markdown(report: dict[str, Any]) -> str:
         _markdown_proof(facts),
         _markdown_costs(facts),
         _markdown_lists(facts),
-        _table(
-            "Timings", ("step", "took"), ((step, seconds(taken)) for step, taken in facts["timings"].items())
-        ),
+        _table("Timings", ("step", "took"), ((step, seconds(taken)) for step, taken in facts["timings"].items())),
         _table(
             "Parts",
             ("part", "lines", "size", "sha256"),
-            (
-                (row["part"], number(row["lines"]), size(row["size_bytes"]), row["sha256"])
-                for row in facts["parts"]
-            ),
+            ((row["part"], number(row["lines"]), size(row["size_bytes"]), row["sha256"]) for row in facts["parts"]),
         ),
         f"Full report: {_cell(facts['report_path'])}" if facts["report_path"] else "",
     ]
@@ -113,9 +106,7 @@ def _table(title: str, names: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) 
     if not body:
         return ""
     head = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    rest = (
-        [f"\n{len(body) - ROWS_SHOWN:,} more rows are in the full report."] if len(body) > ROWS_SHOWN else []
-    )
+    rest = [f"\n{len(body) - ROWS_SHOWN:,} more rows are in the full report."] if len(body) > ROWS_SHOWN else []
     return "\n".join([f"## {title}\n", *head, *body[:ROWS_SHOWN], *rest])
 
 
@@ -129,9 +120,7 @@ def _equation(equation: Equation) -> str:
 def _gate(gate: dict[str, Any]) -> str:
     kept = sum(1 for check in gate["checks"] if tone(check["status"]) == "good")
     rows = "" if gate["rows"] is None else f" on {count_of(gate['rows'], 'row')}"
-    return (
-        f"{gate['suite']} {gate['status']}: {kept} of {count_of(len(gate['checks']), 'check')} passed{rows}"
-    )
+    return f"{gate['suite']} {gate['status']}: {kept} of {count_of(len(gate['checks']), 'check')} passed{rows}"
 
 
 def _speed(facts: dict[str, Any]) -> str:
@@ -191,9 +180,7 @@ def _markdown_verdict(facts: dict[str, Any], judged: Verdict) -> str:
 
 def _markdown_books(facts: dict[str, Any]) -> str:
     equations = [f"- {_cell(_equation(equation))}" for equation in books(facts)]
-    extra = (
-        [f"- {_cell(count_of(facts['derived'], 'derived event'))}, counted apart"] if facts["derived"] else []
-    )
+    extra = [f"- {_cell(count_of(facts['derived'], 'derived event'))}, counted apart"] if facts["derived"] else []
     return "\n".join(["## Books\n", *equations, *extra])
 
 
@@ -226,9 +213,7 @@ def _markdown_gates(facts: dict[str, Any]) -> str:
         if tone(check["status"]) != "good"
     ]
     checks = _table("Checks that did not pass", ("rule", "severity", "status", "unexpected"), failed)
-    return "\n\n".join(
-        piece for piece in ("\n".join(["## Gates\n", *gates]) if gates else "", checks) if piece
-    )
+    return "\n\n".join(piece for piece in ("\n".join(["## Gates\n", *gates]) if gates else "", checks) if piece)
 
 
 def _markdown_rejects(facts: dict[str, Any]) -> str:
@@ -278,9 +263,7 @@ def _markdown_costs(facts: dict[str, Any]) -> str:
             rows.append((name, write(table[f"{key}_before"]), write(table[f"{key}_after"])))
     queries = [(row["name"], milliseconds(row["milliseconds"])) for row in facts["dashboard_queries"]]
     if dashboard:
-        queries.insert(
-            0, (f"{dashboard['url']} ({dashboard['status']})", milliseconds(dashboard["milliseconds"]))
-        )
+        queries.insert(0, (f"{dashboard['url']} ({dashboard['status']})", milliseconds(dashboard["milliseconds"])))
     tables = (
         _table("Table size", ("", "before", "after"), rows),
         _table("Dashboard", ("query", "took"), queries),

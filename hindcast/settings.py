@@ -57,10 +57,12 @@ class Settings(BaseSettings):
     )
     operator: str = Field("", description="initials of whoever runs this, for the ledger and the health report")
     health_report: Path | None = Field(
-        None, description="server_health_report.json to add an entry to; default HINDCAST_HOME/server_health_report.json"
+        None,
+        description="server_health_report.json to add an entry to; default HINDCAST_HOME/server_health_report.json",
     )
     dashboard_url: str | None = Field(
-        None, description="fetched after the load to show that the dashboard answers, such as /api/admin/analytics"
+        None,
+        description="fetched after the load to show that the dashboard answers, such as /api/admin/analytics",
     )
     pii_secret: SecretStr | None = Field(
         None, description="key for the hashes that replace personal values; without it they are plain SHA-256"

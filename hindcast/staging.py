@@ -4,7 +4,9 @@ A segment's `.json` is written last: a segment that has one is whole, and is not
 """
 
 import os
+import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,6 +18,7 @@ import pyarrow.parquet as pq
 
 from hindcast.errors import ExportError
 
+KEPT_OF_REJECT: Final = 2_000  # characters of raw text kept with a reject
 SCHEMA: Final = pa.schema(
     [
         ("event_id", pa.binary(16)),
@@ -116,6 +119,18 @@ def read_chunk(folder: Path, segment: int, row_group: int, columns: list[str] | 
         raise ExportError(f"{path.name}: staged events are gone; run the backfill again to stage them") from None
 
 
+def show_raw(raw: bytes, redact: Callable[[str], str]) -> str:
+    """What is kept of a rejected record: its beginning as text, bytes that are none escaped, personal values hidden."""
+    text = raw[: 2 * KEPT_OF_REJECT].decode("utf-8", "backslashreplace")
+    if len(raw) > 2 * KEPT_OF_REJECT:
+        text = _CUT_WORD.sub("", text)  # half an address is not recognised as one
+    without_nul = text.replace("\x00", "")  # personal values in UTF-16 are personal too
+    shown = redact(without_nul)
+    if shown == without_nul:
+        shown = text.replace("\x00", "\\x00")
+    return shown[:KEPT_OF_REJECT]
+
+
 def count_months(events: pa.Table) -> Counter[tuple[str, str]]:
     """Count staged events by UTC month (`2024-01`) and event type."""
     months = events["created_at"].cast(pa.int64()).to_numpy().astype("datetime64[us]").astype("datetime64[M]")
@@ -138,3 +153,4 @@ def read_rejects(folder: Path, number: int) -> list[Reject]:
 
 
 _REJECT: Final = msgspec.json.Decoder(Reject)
+_CUT_WORD: Final = re.compile(r"[^\s\"',:;]{1,320}\Z")

@@ -1,4 +1,4 @@
-"""Opening bytes by where they are: local paths and `s3://bucket/key`. Both raise FileNotFoundError for what is absent."""
+"""Opening bytes by where they are: local paths and `s3://bucket/key`. Both raise FileNotFoundError."""
 
 import os
 from collections.abc import Iterator

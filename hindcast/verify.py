@@ -5,9 +5,8 @@ it is now; the loader's counters are not asked.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -16,15 +15,17 @@ import psycopg
 
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
-from hindcast.known import KnownRow, fetch_by_id, staged_values
-from hindcast.load import CREATED_AT, EVENT_ID, EVENT_TYPE, LINE, LoadTask, digest_rows, stage_rows
+from hindcast.known import KnownDigest, fetch_by_id, fetch_digests
+from hindcast.load import LoadTask
 from hindcast.manifest import Chunk, Manifest, load_manifest
 from hindcast.settings import load_settings
+from hindcast.staged_rows import StagedRows, digest_rows, read_staged_rows, to_matrix
+from hindcast.staging import count_months
 from hindcast.times import from_microseconds
 
 KEPT_DIFFERENCES: Final = 50
 
-_Expected = tuple[tuple[Any, ...], bytes]  # a staged row and its content digest
+_MICROSECONDS_A_DAY: Final = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -122,63 +123,71 @@ def _sum_months(proofs: Sequence[ChunkProof]) -> list[tuple[str, str, int, int]]
 
 
 def _verify_chunk(connection: psycopg.Connection, task: LoadTask, folder: Path, chunk: Chunk) -> ChunkProof:
-    staged = stage_rows(folder, chunk, task.source)
+    staged = read_staged_rows(folder, chunk, task.source)
     ledger = connection.execute(
         "SELECT chunk_id, digest FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
         (task.run_id, chunk.number),
     ).fetchone()
     if not ledger:
-        missing = len(staged.rows)
-        return ChunkProof(chunk.number, expected=missing, missing=missing, is_digest_equal=False)
+        return ChunkProof(chunk.number, expected=len(staged), missing=len(staged), is_digest_equal=False)
     chunk_id, digest = ledger
-    kept_out = _kept_out(connection, task.run_id, chunk.part, chunk_id)
-    rows = [pair for pair in zip(staged.rows, staged.hashes, strict=True) if pair[0][LINE] not in kept_out]
-    ids, times = [row[EVENT_ID] for row, _ in rows], [row[CREATED_AT] for row, _ in rows]
-    found = {known.event_id.bytes: known for known in fetch_by_id(connection, ids, times)}
-    proof = _compare(chunk, rows, found)
-    own = [(k.event_id.bytes, k.content_hash) for k in found.values() if k.import_chunk_id == chunk_id]
-    proof.is_digest_equal = digest_rows(own) == digest
+    staged = staged.without_lines(_kept_out(connection, task.run_id, chunk.part, chunk_id))
+    found = fetch_digests(connection, staged)
+    proof = _compare(chunk, staged, found)
+    own = [(event_id, known.content_hash) for event_id, known in found.items() if known.import_chunk_id == chunk_id]
+    ids, hashes = to_matrix([event_id for event_id, _ in own]), to_matrix([content for _, content in own])
+    proof.is_digest_equal = digest_rows(ids, hashes) == digest
+    wrong = [
+        n for n, (i, h) in enumerate(zip(staged.ids, staged.hashes, strict=True)) if not _is_equal(found.get(i), h)
+    ]
+    proof.differences = _name_differences(connection, chunk, staged.take(wrong[:KEPT_DIFFERENCES]))
     return proof
 
 
-def _compare(chunk: Chunk, rows: list[_Expected], found: dict[bytes, KnownRow]) -> ChunkProof:
-    proof = ChunkProof(chunk.number, expected=len(rows))
-    export_months: Counter[tuple[str, str]] = Counter()
+def _is_equal(known: KnownDigest | None, content_hash: bytes) -> bool:
+    return known is not None and known.content_hash == content_hash
+
+
+def _compare(chunk: Chunk, staged: StagedRows, found: dict[bytes, KnownDigest]) -> ChunkProof:
+    proof = ChunkProof(chunk.number, expected=len(staged))
     table_months: Counter[tuple[str, str]] = Counter()
-    for row, content_hash in rows:
-        export_months[_name_month(from_microseconds(row[CREATED_AT])), row[EVENT_TYPE]] += 1
-        known = found.get(row[EVENT_ID])
-        if known is not None:
-            table_months[_name_month(known.created_at), known.values["event_type"]] += 1
-            if known.content_hash == content_hash:
-                proof.matching += 1
-                continue
-        proof.missing += known is None
-        proof.differing += known is not None
-        if len(proof.differences) < KEPT_DIFFERENCES:
-            proof.differences.extend(_differences(chunk.part, row, known))
+    months: dict[int, str] = {}
+    for event_id, content_hash in zip(staged.ids, staged.hashes, strict=True):
+        known = found.get(event_id)
+        if known is None:
+            proof.missing += 1
+            continue
+        day = known.microseconds // _MICROSECONDS_A_DAY
+        if day not in months:
+            months[day] = from_microseconds(known.microseconds).isoformat()[:7]
+        table_months[months[day], known.event_type] += 1
+        if known.content_hash == content_hash:
+            proof.matching += 1
+        else:
+            proof.differing += 1
+    export_months = count_months(staged.table) if len(staged) else Counter()
     keys = sorted(export_months.keys() | table_months.keys())
     proof.months = [(*key, export_months[key], table_months[key]) for key in keys]
     return proof
 
 
-def _name_month(moment: datetime) -> str:
-    return moment.isoformat()[:7]
+def _name_differences(connection: psycopg.Connection, chunk: Chunk, wrong: StagedRows) -> list[Difference]:
+    rows = {row.event_id.bytes: row for row in fetch_by_id(connection, wrong.ids, wrong.microseconds.tolist())}
+    differences: list[Difference] = []
+    for index, event_id in enumerate(wrong.ids):
+        line, known = wrong.line(index), rows.get(event_id)
+        if known is None:
+            differences.append(Difference(chunk.part, line, "(row)", "present", "missing"))
+            continue
+        for name, (in_table, in_export) in diff_rows(known.values, wrong.values(index)).items():
+            differences.append(Difference(chunk.part, line, name, in_export, in_table))
+    return differences[:KEPT_DIFFERENCES]
 
 
 def _kept_out(connection: psycopg.Connection, run_id: UUID, part: str, chunk_id: int) -> set[int]:
     """Lines of a chunk that contradict a row and were not put in its place."""
     rows = connection.execute(
-        "SELECT line FROM import_conflicts"
-        " WHERE run_id = %s AND part = %s AND chunk_id = %s AND NOT is_replaced",
+        "SELECT line FROM import_conflicts WHERE run_id = %s AND part = %s AND chunk_id = %s AND NOT is_replaced",
         (run_id, part, chunk_id),
     )
     return {line for (line,) in rows}
-
-
-def _differences(part: str, row: tuple[Any, ...], known: KnownRow | None) -> Iterator[Difference]:
-    if known is None:
-        yield Difference(part, row[LINE], "(row)", "present", "missing")
-        return
-    for name, (in_table, in_export) in diff_rows(known.values, staged_values(row)).items():
-        yield Difference(part, row[LINE], name, in_export, in_table)

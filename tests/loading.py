@@ -47,9 +47,7 @@ class Import:
     def task(self, *chunks: int) -> LoadTask:
         """The call for these chunks, all when none is named."""
         numbers = chunks or tuple(chunk.number for chunk in self.manifest.chunks)
-        return LoadTask(
-            self.url, str(self.folder), self.run.run_id, self.plan.format, self.plan.on_conflict, numbers
-        )
+        return LoadTask(self.url, str(self.folder), self.run.run_id, self.plan.format, self.plan.on_conflict, numbers)
 
     def load(self, *chunks: int) -> Counts:
         """Load chunks; returns what the ledger then has of the run."""

@@ -12,5 +12,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith(("HINDCAST_", "ANALYTICS_IMPORT_", "AWS_")) or name == "DATABASE_URL":
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)  # away from any .env
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # a relative one would no longer be right
     monkeypatch.setenv("HINDCAST_HOME", str(tmp_path / "home"))
     return tmp_path / "home"

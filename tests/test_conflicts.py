@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
+import pyarrow as pa
 import pytest
 from loading import begin, count_events, load, make_event, query, write_export
 
@@ -12,7 +14,8 @@ from hindcast.conflicts import diff_rows
 from hindcast.errors import GateError
 from hindcast.known import KnownRow, compare_rows
 from hindcast.ledger import Counts, touched_days
-from hindcast.times import to_microseconds
+from hindcast.staged_rows import StagedRows
+from hindcast.staging import SCHEMA
 
 pytest_plugins = ["loading_fixtures"]
 
@@ -58,9 +61,7 @@ def test_a_conflict_says_field_by_field_what_differs(old: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("contradiction", [OTHER_PAYLOAD, OTHER_TIME], ids=["other content", "other time"])
-def test_replace_puts_the_new_row_in_and_keeps_the_old_one_whole(
-    old: str, tmp_path: Path, contradiction: dict
-) -> None:
+def test_replace_puts_the_new_row_in_and_keeps_the_old_one_whole(old: str, tmp_path: Path, contradiction: dict) -> None:
     ((before,),) = query(old, "SELECT to_jsonb(e) FROM analytics_events AS e WHERE source_event_id = 'own'")
     begun = load(old, write_export(tmp_path / "new.jsonl", [contradiction]), on_conflict="replace")
     assert begun.counts() == Counts(lines=1, conflict=1)
@@ -80,7 +81,11 @@ def test_replacing_touches_the_days_of_both_rows(old: str, tmp_path: Path) -> No
 def test_a_replaced_row_keeps_every_digit(target: str, tmp_path: Path) -> None:
     exact = '{"event_type":"x","occurred_at":"2024-01-01T00:00:00Z","event_id":"own","payload":{"n":%s}}'
     load(target, write_export(tmp_path / "old.jsonl", [exact % "0.12345678901234567890123"]))
-    load(target, write_export(tmp_path / "new.jsonl", [exact % "0.12345678901234567890124"]), on_conflict="replace")
+    load(
+        target,
+        write_export(tmp_path / "new.jsonl", [exact % "0.12345678901234567890124"]),
+        on_conflict="replace",
+    )
     rows = query(target, "SELECT previous_row -> 'payload' ->> 'n', fields::text FROM import_conflicts")
     assert rows[0][0] == "0.12345678901234567890123"
     assert rows[0][1] == '{"payload.n": [0.12345678901234567890123, 0.12345678901234567890124]}'
@@ -122,7 +127,10 @@ def test_of_two_records_that_contradict_each_other_the_last_is_loaded_when_repla
 def test_an_edited_row_without_an_own_id_is_a_conflict_too(target: str, tmp_path: Path) -> None:
     file = write_export(tmp_path / "export.jsonl", [make_event(n) for n in range(5)])
     load(target, file)
-    query(target, "UPDATE analytics_events SET payload = '{\"number\": true, \"progress\": 0.01}' WHERE export_line = 2")
+    query(
+        target,
+        'UPDATE analytics_events SET payload = \'{"number": true, "progress": 0.01}\' WHERE export_line = 2',
+    )
     begun = load(target, file)
     assert begun.counts() == Counts(lines=5, duplicate=4, conflict=1)
     assert [row[2] for row in query(target, CONFLICTS)] == [{"payload.number": [True, 1]}]
@@ -133,13 +141,13 @@ def test_true_and_one_differ_and_one_and_one_point_nought_do_not() -> None:
     assert diff_rows({"payload": "[1]"}, {"payload": "[true]"}) == {"payload": [[1], [True]]}
 
 
-def test_an_own_id_is_known_only_within_its_tenant() -> None:
-    at = datetime(2024, 1, 1, tzinfo=UTC)
-    values = {"source_event_id": "own", "event_type": "x", "created_at": at, "payload": "{}"}
-    known = [KnownRow(UUID(int=1), at, "north", b"same", 1, 1, values)]
-    rows = [
-        (UUID(int=n).bytes, to_microseconds(at), "amplitude", tenant, "x", *[None] * 7, b"{}", "own", 1)
-        for n, tenant in ((2, "north"), (3, "south"))
-    ]
-    verdict = compare_rows(rows, [b"same", b"same"], known)
-    assert (verdict.duplicates, verdict.new) == ([0], [1])
+def test_an_own_id_is_known_only_within_its_tenant(target: str, tmp_path: Path) -> None:
+    load(target, write_export(tmp_path / "old.jsonl", [OLD]), tenant="north")
+    plan, folder, manifest = stage(write_export(tmp_path / "new.jsonl", [OLD, OTHER_TIME | {"event_id": "2"}]))
+    staged = read_staged_rows(folder, manifest.chunks[0], plan.format)
+    mixed = staged.table.set_column(
+        staged.table.schema.get_field_index("tenant"), "tenant", pa.array(["south", "north"])
+    ).set_column(staged.table.schema.get_field_index("source_event_id"), "source_event_id", pa.array(["own", "own"]))
+    with connect(target, load_settings()) as connection:
+        verdict = ask_table(connection, StagedRows(mixed, plan.format), asks_for_all=True)
+    assert (verdict.new, [conflict.row for conflict in verdict.conflicts]) == ([0], [1])

@@ -32,7 +32,7 @@ def run_at_once(*calls: Import) -> list[BaseException]:
         barrier.wait()
         try:
             load_chunks(begun.task())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # the test looks at it
             raised.append(error)
 
     threads = [threading.Thread(target=run, args=(begun,)) for begun in calls]
@@ -53,7 +53,8 @@ def test_a_row_says_what_its_line_says_and_where_it_was(target: str) -> None:
     load(target, SAMPLE)
     found = query(
         target,
-        "SELECT e.*, c.part FROM analytics_events AS e JOIN import_chunks AS c ON c.chunk_id = e.import_chunk_id"
+        "SELECT e.*, c.part FROM analytics_events AS e"
+        " JOIN import_chunks AS c ON c.chunk_id = e.import_chunk_id"
         " WHERE export_line = 2",
     )
     (row,) = found
@@ -99,9 +100,7 @@ def test_rows_deleted_since_are_loaded_again_by_a_new_run(target: str, export: P
     assert again.verify().status == "passed"
 
 
-def test_duplicates_are_counted_in_a_chunk_across_chunks_and_against_the_table(
-    target: str, tmp_path: Path
-) -> None:
+def test_duplicates_are_counted_in_a_chunk_across_chunks_and_against_the_table(target: str, tmp_path: Path) -> None:
     load(target, write_export(tmp_path / "before.jsonl", [make_event(1)]))
     respelled = make_event(2, occurred_at="2024-01-31T23:02:00+00:00", payload={"progress": 2e-2, "number": 2.0})
     numbers = [make_event(0), make_event(0), make_event(2), make_event(1), respelled, make_event(3)]
@@ -183,6 +182,31 @@ def test_very_long_user_ids_are_loaded(target: str, tmp_path: Path) -> None:
     begun = load(target, write_export(tmp_path / "export.jsonl", records))
     assert begun.counts().loaded == 3
     assert query(target, "SELECT DISTINCT length(user_id), length(session_id) FROM analytics_events") == [(1000, 1000)]
+
+
+def test_texts_that_are_special_to_copy_arrive_as_they_are(target: str, tmp_path: Path) -> None:
+    texts = [
+        "\\.",
+        "\\N",
+        '"',
+        '""',
+        "a,b",
+        "a\nb",
+        "a\r\nb",
+        "\r",
+        "\t",
+        " ",
+        "'",
+        "\\",
+        "NULL",
+        "\u2028",
+        "é\U0001f9a9",
+    ]
+    records = [make_event(n, user_id=text, payload={"text": text}) for n, text in enumerate(texts)]
+    begun = load(target, write_export(tmp_path / "export.jsonl", [*records, make_event(99, user_id="")]))
+    found = query(target, "SELECT user_id, payload ->> 'text' FROM analytics_events ORDER BY created_at")
+    assert found == [*((text, text) for text in texts), (None, None)]
+    assert begun.verify().status == "passed"
 
 
 def test_the_same_own_id_of_two_tenants_is_two_events(target: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Verification: what is wrong in the table is found and named, what is right passes, whatever the values are."""
+"""Verification: what is wrong in the table is found and named, what is right passes."""
 
 import gzip
 import json

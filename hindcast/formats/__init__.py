@@ -6,10 +6,7 @@ from hindcast.errors import ConfigurationError, ExportError
 from hindcast.formats import analytics_history
 from hindcast.formats.base import Format
 
-FORMATS: Final[dict[str, Format]] = {
-    module.NAME: module
-    for module in (analytics_history,)
-}
+FORMATS: Final[dict[str, Format]] = {module.NAME: module for module in (analytics_history,)}
 
 
 def find_format(name: str) -> Format:
@@ -29,7 +26,7 @@ def detect_format(records: list[bytes]) -> tuple[str, str]:
         return next(iter(found.items()))
     if not found:
         raise ExportError(
-            f"the first {len(records)} records fit no known format ({', '.join(sorted(FORMATS))}): name it with --format"
+            f"the first {len(records)} records fit no format ({', '.join(sorted(FORMATS))}): name it with --format"
         )
     listed = "; ".join(f"{name}: {evidence}" for name, evidence in sorted(found.items()))
     raise ExportError(f"the first records fit several formats, choose one with --format: {listed}")

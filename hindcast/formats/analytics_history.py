@@ -11,7 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from hindcast.canonical import MAX_NUMBER_DIGITS, check_depth, decode_value, encode_value, mark_unstorable, read_number
+from hindcast.canonical import (
+    MAX_NUMBER_DIGITS,
+    check_depth,
+    decode_value,
+    encode_value,
+    mark_unstorable,
+    read_number,
+)
 from hindcast.errors import RecordError
 from hindcast.event import Event, Skipped
 from hindcast.formats.base import Context, Option
@@ -43,7 +50,9 @@ KNOWN_NAMES: Final = frozenset(
 LONGEST_NAME: Final = 256
 
 _PERSONAL_KEYS = frozenset({"email", "name", "phone"})
-_PERSONAL_TEXT = re.compile(r'("(?:email|name|phone)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^,}\]\s]+)', re.IGNORECASE | re.DOTALL)
+_PERSONAL_TEXT = re.compile(
+    r'("(?:email|name|phone)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^,}\]\s]+)', re.IGNORECASE | re.DOTALL
+)
 # Bounded repeats: hostile text cannot make the search slow.
 _ADDRESS = re.compile(
     r"[^\s\"'<>:,;\\{}\[\]()@]{1,64}(?:@|%40|\\u0040)[^\s\"'<>:,;\\{}\[\]()@]{1,255}\.[^\s\"'<>:,;\\{}\[\]()@]{1,63}"
@@ -165,7 +174,12 @@ def _decode_general(raw: bytes, context: Context) -> Event:
         payload = {"value": payload}
     _count_remarkable(fields, moment, context)
     return Event(
-        occurred_at=moment, event_type=event_type, source_event_id=own_id, payload=payload, is_naive=is_naive, **texts
+        occurred_at=moment,
+        event_type=event_type,
+        source_event_id=own_id,
+        payload=payload,
+        is_naive=is_naive,
+        **texts,
     )
 
 

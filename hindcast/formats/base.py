@@ -13,7 +13,7 @@ A format is a module with `NAME`, `OPTIONS`, `detect`, `decode` and `encode`:
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -61,12 +61,19 @@ class Context:
 class Format(Protocol):
     """A format module, as the registry sees it."""
 
-    NAME: str
-    OPTIONS: dict[str, Option]
-    detect: Callable[[list[bytes]], str | None]
-    decode: Callable[[bytes, Context], Event | Skipped]
-    encode: Callable[[Event], bytes]
-    redact: Callable[[str], str]
+    @property
+    def NAME(self) -> str: ...
+
+    @property
+    def OPTIONS(self) -> dict[str, Option]: ...
+
+    def detect(self, records: list[bytes]) -> str | None: ...
+
+    def decode(self, raw: bytes, context: Context) -> Event | Skipped: ...
+
+    def encode(self, event: Event) -> bytes: ...
+
+    def redact(self, text: str) -> str: ...
 
 
 def read_options(chosen: Mapping[str, str], offered: Mapping[str, Option]) -> dict[str, bool]:

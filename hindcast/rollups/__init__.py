@@ -62,9 +62,7 @@ def prove_rollup(connection: psycopg.Connection, rollup: str, days: Sequence[dat
         connection.isolation_level = None
 
 
-def days_with_rows(
-    connection: psycopg.Connection, start: datetime | None, end: datetime | None
-) -> list[date]:
+def days_with_rows(connection: psycopg.Connection, start: datetime | None, end: datetime | None) -> list[date]:
     """Days that have raw rows or rollup rows in a window, in order."""
     bounds = {
         "start": start or datetime.min.replace(tzinfo=UTC),

@@ -20,7 +20,5 @@ def generate(spec: GenerateSpec) -> Answers:
     """
     generator = GENERATORS.get(spec.format)
     if generator is None:
-        raise ConfigurationError(
-            f"format {spec.format!r}: no generator, expected one of {', '.join(GENERATORS)}"
-        )
+        raise ConfigurationError(f"format {spec.format!r}: no generator, expected one of {', '.join(GENERATORS)}")
     return generator(spec)

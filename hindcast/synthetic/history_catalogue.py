@@ -120,6 +120,4 @@ def device_fragments() -> list[str]:
 
 def courses() -> list[tuple[str, str]]:
     """Return the id and title of each of the 40 courses."""
-    return [
-        (f"course-{key}-{level}", f"{title} {level}") for key, title in SUBJECTS.items() for level in LEVELS
-    ]
+    return [(f"course-{key}-{level}", f"{title} {level}") for key, title in SUBJECTS.items() for level in LEVELS]

@@ -112,9 +112,7 @@ class HistoryPlan:
         wanted = [
             (kind, ordinal)
             for index, (kind, total) in enumerate(zip(KINDS, self.totals, strict=True))
-            for ordinal in range(
-                self.made_before(first, total, index), self.made_before(first + size, total, index)
-            )
+            for ordinal in range(self.made_before(first, total, index), self.made_before(first + size, total, index))
         ]
         words = draw_words(self.seed, block, 1, (2, groups))
         order = np.argsort(words[0], kind="stable")[: len(wanted)]

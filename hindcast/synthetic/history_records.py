@@ -76,9 +76,7 @@ class HistoryRecords:
         own_words = scramble(numbers[at_owned], self.seed ^ 0x5DEECE66D).tolist()
         texts[at_owned] = [f'"event_id":"evt_{word:016x}",' for word in own_words]
         columns["own_id"] = texts
-        return Block(
-            first, (self.start_ms, self.end_ms), at_ms, self.type_of[shapes], render_lines(shapes, columns)
-        )
+        return Block(first, (self.start_ms, self.end_ms), at_ms, self.type_of[shapes], render_lines(shapes, columns))
 
     def times(self, numbers: Integers, jitter: NDArray[np.float64]) -> Integers:
         """Spread the numbers over the window by the traffic curve, in order."""

@@ -69,9 +69,7 @@ def ancient_time(source: Source, variant: int) -> Planted:
 
 def too_long(source: Source, variant: int) -> Planted:
     """Give a value of 257 characters or more where 256 are the most."""
-    name, value = (("event_type", "x" * 257), ("course_id", "ü" * 257), ("lesson_id", "l" * 5_000))[
-        variant % 3
-    ]
+    name, value = (("event_type", "x" * 257), ("course_id", "ü" * 257), ("lesson_id", "l" * 5_000))[variant % 3]
     return changed(source, name, value, "value_too_long")
 
 

@@ -120,9 +120,7 @@ def integer_ids(source: Source, variant: int) -> Planted:
 
 def empty_ids(source: Source, variant: int) -> Planted:
     """Write empty strings for what is null."""
-    return staged(
-        source, source.record() | {"course_id": "", "lesson_id": "", "user_agent": "", "event_id": ""}
-    )
+    return staged(source, source.record() | {"course_id": "", "lesson_id": "", "user_agent": "", "event_id": ""})
 
 
 def longest_ids(source: Source, variant: int) -> Planted:

@@ -26,7 +26,10 @@ def mark_report(report: dict[str, Any], answers: dict[str, Any]) -> list[str]:
     found = {name: report[name] for name in COMPARED}
     expected["rejects_by_reason"] = answers["rejects_by_reason"]
     found["rejects_by_reason"] = {row["code"]: row["count"] for row in report["rejects_by_reason"]}
-    expected["times_differ"], found["times_differ"] = answers["times_differ"], report["notes"].get("times_differ", 0)
+    expected["times_differ"], found["times_differ"] = (
+        answers["times_differ"],
+        report["notes"].get("times_differ", 0),
+    )
     names = ("month", "event_type", "export")
     expected["months"] = [tuple(row[name] for name in names) for row in answers["months"]]
     found["months"] = [tuple(row[name] for name in names) for row in report["months"]]

@@ -133,9 +133,7 @@ class PartFile:
 
     def write(self, lines: list[str]) -> None:
         """Append lines, one record each."""
-        encoded = [
-            line.encode("utf-8", "surrogateescape") for line in lines
-        ]  # joined first, one emoji widens all
+        encoded = [line.encode("utf-8", "surrogateescape") for line in lines]  # joined first, one emoji widens all
         self.sink.write(b"\n".join([*encoded, b""]))
         self.records += len(lines)
 

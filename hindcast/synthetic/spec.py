@@ -41,13 +41,9 @@ class GenerateSpec:
         if self.start.tzinfo is None or self.end.tzinfo is None:
             raise ConfigurationError("window: expected times with a zone")
         if self.start < EARLIEST or self.end - self.start < timedelta(hours=1):
-            raise ConfigurationError(
-                f"window {self.start} to {self.end}: expected at least an hour, not before 1970"
-            )
+            raise ConfigurationError(f"window {self.start} to {self.end}: expected at least an hour, not before 1970")
         if self.end > datetime.now(UTC) + timedelta(days=1):
-            raise ConfigurationError(
-                f"window end {self.end}: events later than tomorrow would all be rejects"
-            )
+            raise ConfigurationError(f"window end {self.end}: events later than tomorrow would all be rejects")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""A chunk's events as the loader and the verifier see them: read from staging, without those that repeat another."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hindcast.event import CONTENT_FIELDS
+from hindcast.manifest import Chunk, read_repeats
+from hindcast.staging import SCHEMA, read_chunk
+from hindcast.times import from_microseconds
+
+
+@dataclass(frozen=True)
+class StagedRows:
+    """Staged events in file order. `line` in `table` is the line of the part; rows are named by their index."""
+
+    table: pa.Table
+    source: str
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @cached_property
+    def ids(self) -> list[bytes]:
+        """Event ids, 16 bytes each."""
+        return list(self.table["event_id"].to_pylist())
+
+    @cached_property
+    def hashes(self) -> list[bytes]:
+        """Content hashes, 16 bytes each."""
+        return list(self.table["content_hash"].to_pylist())
+
+    @cached_property
+    def microseconds(self) -> npt.NDArray[np.int64]:
+        """Times in microseconds since 1970."""
+        times: npt.NDArray[np.int64] = self.table["created_at"].cast(pa.int64()).to_numpy()
+        return times
+
+    @property
+    def has_own_ids(self) -> bool:
+        """True when some event carries the source's own id."""
+        return bool(self.table["source_event_id"].null_count < len(self))
+
+    def take(self, indexes: list[int]) -> "StagedRows":
+        """Those rows, in the order given."""
+        return StagedRows(self.table.take(pa.array(indexes, pa.int64())), self.source)
+
+    def without_lines(self, lines: set[int]) -> "StagedRows":
+        """The rows of other lines than these."""
+        if not lines:
+            return self
+        kept = [n for n, line in enumerate(self.table["line"].to_pylist()) if line not in lines]
+        return self.take(kept)
+
+    def line(self, index: int) -> int:
+        """The line of a row in its part."""
+        return int(self.table["line"][index].as_py())
+
+    def values(self, index: int) -> dict[str, Any]:
+        """The compared fields of a row by name; the payload as canonical JSON text."""
+        names = (*CONTENT_FIELDS, "payload", "tenant")
+        values = {name: self.table[name][index].as_py() for name in names}
+        return values | {"created_at": from_microseconds(int(self.microseconds[index]))}
+
+    def days(self) -> set[date]:
+        """UTC days of the rows."""
+        days = np.unique(self.microseconds.astype("datetime64[us]").astype("datetime64[D]"))
+        return set(days.tolist())
+
+    def count_sanitised(self, indexes: list[int]) -> int:
+        """How many of those rows were sanitised."""
+        flags = self.table["is_sanitised"].to_numpy()
+        return int(flags[indexes].sum()) if indexes else 0
+
+    def digest(self) -> str:
+        """Digest of the rows as a set."""
+        return digest_rows(_matrix(self.table["event_id"]), _matrix(self.table["content_hash"]))
+
+
+def read_staged_rows(folder: Path, chunk: Chunk, source: str) -> StagedRows:
+    """Read a chunk's events back from staging, without those that repeat another of the export."""
+    if chunk.staged_as.row_group < 0:
+        return StagedRows(SCHEMA.empty_table(), source)
+    table = read_chunk(folder, chunk.segment, chunk.staged_as.row_group)
+    lines = pa.array(table["line"].to_numpy() + chunk.line_base)
+    table = table.set_column(table.schema.get_field_index("line"), "line", lines)
+    if chunk.duplicate or chunk.conflict:
+        is_kept = np.ones(table.num_rows, dtype=bool)
+        is_kept[list(read_repeats(folder, chunk.number))] = False
+        table = table.filter(pa.array(is_kept))
+    return StagedRows(table.combine_chunks(), source)
+
+
+def digest_rows(ids: npt.NDArray[np.uint8], hashes: npt.NDArray[np.uint8]) -> str:
+    """Digest of rows given as matrices of 16 bytes a row, event ids and content hashes, whatever their order."""
+    words = ids.view(">u8")
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    return hashlib.sha256(np.hstack([ids[order], hashes[order]]).tobytes()).hexdigest()
+
+
+def to_matrix(values: list[bytes]) -> npt.NDArray[np.uint8]:
+    """Values of 16 bytes as the rows of a matrix."""
+    return np.frombuffer(b"".join(values), np.uint8).reshape(-1, 16)
+
+
+def _matrix(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
+    array = column.combine_chunks()
+    return np.frombuffer(array.buffers()[1], np.uint8, 16 * len(array), 16 * array.offset).reshape(-1, 16)
