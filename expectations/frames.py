@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hindcast.event import format_id
+from hindcast.copying import format_ids
 from hindcast.manifest import Manifest, Totals
 from hindcast.rollups import RollupProof
 from hindcast.staging import read_chunk
@@ -28,23 +28,23 @@ _TEXTS = (
 
 def staged_frame(folder: Path, manifest: Manifest, numbers: tuple[int, ...]) -> "pandas.DataFrame":
     """The staged events of some chunks with their part and line; texts are `str`, which GX reads fastest."""
+    import numpy
     import pandas
+    import pyarrow as pa
 
-    frames = []
+    tables = []
     for number in numbers:
         chunk = manifest.chunks[number]
         if chunk.staged_as.row_group < 0:
             continue
         table = read_chunk(folder, chunk.segment, chunk.staged_as.row_group)
-        columns = {name: table[name].to_pandas().astype("str") for name in _TEXTS}
-        ids = [format_id(event_id) for event_id in table["event_id"].to_pylist()]
-        frame = pandas.DataFrame(columns)
-        frame["event_id"] = pandas.Series(ids, dtype="str")
-        frame["created_at"] = table["created_at"].to_pandas()
-        frame["part"] = pandas.Series([chunk.part] * len(frame), dtype="str")
-        frame["line"] = table["line"].to_numpy() + chunk.line_base
-        frames.append(frame)
-    return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+        columns = {name: table[name] for name in (*_TEXTS, "created_at")}
+        columns |= {"event_id": format_ids(table["event_id"]), "part": pa.repeat(pa.scalar(chunk.part), len(table))}
+        columns |= {"line": pa.array(table["line"].to_numpy() + chunk.line_base)}
+        tables.append(pa.table(columns))
+    # Arrow's texts are pandas' texts without a copy; `ArrowDtype` would be nine times slower in GX.
+    texts = {pa.string(): pandas.StringDtype(na_value=numpy.nan)}
+    return pa.concat_tables(tables).to_pandas(types_mapper=texts.get) if tables else pandas.DataFrame()
 
 
 def export_frame(totals: Totals) -> "pandas.DataFrame":

@@ -108,12 +108,9 @@ def _validate_view(sessions: Sessions, view: str, suite: Suite) -> Mapping[str, 
         source.get_engine().dispose()
 
 
-def _conclude(
-    suite: Suite, results: Mapping[str, Any], rows: int, sampler: Sampler, started: float
-) -> GateResult:
+def _conclude(suite: Suite, results: Mapping[str, Any], rows: int, sampler: Sampler, started: float) -> GateResult:
     checks = [
-        read_check(expectation, results.get(expectation.rule), rows, sampler)
-        for expectation in suite.expectations
+        read_check(expectation, results.get(expectation.rule), rows, sampler) for expectation in suite.expectations
     ]
     return GateResult(suite.name, suite_status(checks), rows, checks, round(perf_counter() - started, 3))
 

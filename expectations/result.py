@@ -88,6 +88,4 @@ def _merge_checks(batches: Sequence[tuple[Check, int]], rows: int) -> Check:
         observed = describe_share(unexpected, rows)
     elif any(check.observed != observed for check in checks):
         observed = f"{observed} (the worst of {len(checks)} batches)"
-    return Check(
-        worst.rule, worst.type, worst.severity, worst.status, worst.description, observed, unexpected, samples
-    )
+    return Check(worst.rule, worst.type, worst.severity, worst.status, worst.description, observed, unexpected, samples)

@@ -25,9 +25,7 @@ class Sessions:
         self._opened: list[psycopg.Connection[Any]] = []
         for name in settings:
             if not _SETTING_NAME.fullmatch(name):
-                raise ConfigurationError(
-                    f"session setting {name[:60]!r}: expected a PostgreSQL setting's name"
-                )
+                raise ConfigurationError(f"session setting {name[:60]!r}: expected a PostgreSQL setting's name")
 
     def open(self) -> psycopg.Connection[Any]:
         """Open a session; raises TransientError when the target does not answer, TargetError on a setting."""

@@ -70,9 +70,7 @@ def load_suite(name: str, parameters: Mapping[str, object], directory: Path | No
     if content.name != name:
         raise ConfigurationError(f"{file} at $.name: {content.name[:60]!r}: expected {name!r}, like the file")
     if not content.expectations:
-        raise ConfigurationError(
-            f"{file} at $.expectations: empty: a suite that checks nothing passes everything"
-        )
+        raise ConfigurationError(f"{file} at $.expectations: empty: a suite that checks nothing passes everything")
     expectations = tuple(
         _read_expectation(entry, f"{file} at $.expectations[{position}]", parameters)
         for position, entry in enumerate(content.expectations)
@@ -113,17 +111,13 @@ def _refuse_constant(constant: str) -> NoReturn:
 def _read_expectation(entry: _ExpectationFile, place: str, parameters: Mapping[str, object]) -> Expectation:
     rule = entry.meta.get("rule")
     if not isinstance(rule, str) or not rule.strip():
-        raise ConfigurationError(
-            f"{place}.meta.rule: expected a name such as 'EV-005', the key results go by"
-        )
+        raise ConfigurationError(f"{place}.meta.rule: expected a name such as 'EV-005', the key results go by")
     if rule.startswith("hindcast."):
         raise ConfigurationError(f"{place}.meta.rule: {rule[:60]!r}: names that start so are the gate's own")
     for reserved in _RESERVED_KWARGS:
         if reserved in entry.kwargs:
             raise ConfigurationError(f"{place}.kwargs.{reserved}: set by the gate, remove it")
-    kwargs = {
-        key: _fill_in(value, f"{place}.kwargs.{key}", parameters) for key, value in entry.kwargs.items()
-    }
+    kwargs = {key: _fill_in(value, f"{place}.kwargs.{key}", parameters) for key, value in entry.kwargs.items()}
     return Expectation(rule, entry.type, entry.severity, entry.description or entry.type, kwargs)
 
 

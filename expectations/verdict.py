@@ -38,8 +38,7 @@ def show_value(value: object) -> str:
     if len(text) > _VALUE_CHARACTERS:
         text = f"{text[:_VALUE_CHARACTERS]}… ({len(text):,} characters)"
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 

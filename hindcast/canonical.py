@@ -17,7 +17,7 @@ MAX_DEPTH: Final = 100
 # Integers of over 4,300 digits cannot be read back by Python, and numeric ends not far beyond.
 MAX_NUMBER_DIGITS: Final = 4_000
 
-_EXACT = Context(prec=2 * MAX_NUMBER_DIGITS + 100, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_EXACT = Context(prec=3 * MAX_NUMBER_DIGITS + 100, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _DOUBLE_IS_EXACT_CHARACTERS = 15  # a decimal of up to 15 digits survives a double
 _LONG_DIGITS = re.compile(rb"\d{%d}" % (MAX_NUMBER_DIGITS + 1))
 # Possessive repeats: without them a string of megabytes costs a hundred times its size in memory.
@@ -90,11 +90,19 @@ def read_number(text: str) -> int | float | Decimal:
 def _read_exact(text: str) -> Decimal:
     try:
         exact = Decimal(text)
-        if abs(exact.adjusted()) <= MAX_NUMBER_DIGITS and len(text) <= 2 * MAX_NUMBER_DIGITS:
+        if len(text) + abs(exact.adjusted()) < MAX_NUMBER_DIGITS or _is_writable(exact, len(text)):
             return exact
     except InvalidOperation:  # an exponent beyond even Decimal's
         pass
     raise RecordError("number_out_of_range", f"number {text[:20]}… has over {MAX_NUMBER_DIGITS} digits")
+
+
+def _is_writable(exact: Decimal, length: int) -> bool:
+    """True when the number, written without an exponent as PostgreSQL does, can be read back."""
+    if length > 3 * MAX_NUMBER_DIGITS + 10 or not -MAX_NUMBER_DIGITS <= exact.adjusted() < MAX_NUMBER_DIGITS:
+        return False
+    exponent = exact.as_tuple().exponent
+    return isinstance(exponent, int) and -exponent <= 2 * MAX_NUMBER_DIGITS
 
 
 def _check_integers(value: Any) -> None:

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +15,8 @@ from hindcast.times import to_microseconds
 IDENTITY_VERSION: Final = 1
 
 CONTENT_FIELDS: Final = (
+    "source",
+    "tenant",
     "event_type",
     "user_id",
     "anonymous_id",
@@ -26,9 +27,7 @@ CONTENT_FIELDS: Final = (
     "user_agent",
     "source_event_id",
 )
-_EVENT_ID_TAG: Final = b"hindcast-event-1"
-_IDENTITY_TAG: Final = b"hindcast-claim-1"
-_CONTENT_TAG: Final = b"hindcast-body-1"
+_VERSION_AND_VARIANT: Final = 0x8000_8000_0000_0000_0000
 
 
 class Event(msgspec.Struct, gc=False):
@@ -74,22 +73,11 @@ def identify(event: Event, source: str) -> Identified:
     """
     microseconds = to_microseconds(event.occurred_at)
     payload = encode_value(event.payload)
-    content_hash = hash_content(event, microseconds, payload)
-    owner = _owner(source, event.tenant)
     own_id = event.source_event_id
-    if own_id is None:
-        event_id = _make_event_id(microseconds, owner + content_hash)
-        return Identified(event_id, event_id, content_hash, microseconds, payload)
-    claim = own_id.encode()
-    event_id = _make_event_id(microseconds, b"%s%d:%s" % (owner, microseconds, claim))
-    identity = blake2b(owner + claim, digest_size=16, person=_IDENTITY_TAG).digest()
-    return Identified(event_id, identity, content_hash, microseconds, payload)
-
-
-def hash_content(event: Event, microseconds: int, payload: bytes) -> bytes:
-    """Digest (16 bytes) of everything an event says: its time, its fields, its canonical payload."""
-    fields = (
+    content = (
         microseconds,
+        source,
+        event.tenant,
         event.event_type,
         event.user_id,
         event.anonymous_id,
@@ -98,16 +86,21 @@ def hash_content(event: Event, microseconds: int, payload: bytes) -> bytes:
         event.lesson_id,
         event.module_id,
         event.user_agent,
-        event.source_event_id,
+        own_id,
         msgspec.Raw(payload),
     )
-    return blake2b(encode_value(fields), digest_size=16, person=_CONTENT_TAG).digest()
+    digest = sha256(encode_value(content)).digest()
+    if own_id is None:
+        event_id = _make_event_id(microseconds, digest)
+        return Identified(event_id, event_id, digest[:16], microseconds, payload)
+    identity = sha256(encode_value((source, event.tenant, own_id))).digest()
+    event_id = _make_event_id(microseconds, sha256(b"%d:%s" % (microseconds, identity)).digest())
+    return Identified(event_id, identity[:16], digest[:16], microseconds, payload)
 
 
 def hash_fields(microseconds: int, fields: Sequence[str | None], payload: bytes) -> bytes:
-    """The same digest from values in the order of CONTENT_FIELDS and a canonical payload."""
-    content = encode_value((microseconds, *fields, msgspec.Raw(payload)))
-    return blake2b(content, digest_size=16, person=_CONTENT_TAG).digest()
+    """The content hash (16 bytes) of a row: values in the order of CONTENT_FIELDS, the payload canonical."""
+    return sha256(encode_value((microseconds, *fields, msgspec.Raw(payload)))).digest()[:16]
 
 
 def format_id(event_id: bytes) -> str:
@@ -115,14 +108,9 @@ def format_id(event_id: bytes) -> str:
     return str(UUID(bytes=event_id))
 
 
-@lru_cache(maxsize=1024)
-def _owner(source: str, tenant: str) -> bytes:
-    return encode_value((source, tenant))
-
-
-def _make_event_id(microseconds: int, claim: bytes) -> bytes:
-    drawn = int.from_bytes(blake2b(claim, digest_size=10, person=_EVENT_ID_TAG).digest())
+def _make_event_id(microseconds: int, digest: bytes) -> bytes:
+    drawn = int.from_bytes(digest[16:26])
     milliseconds = microseconds // 1000 & 0xFFFF_FFFF_FFFF
-    upper = drawn >> 62 & 0xFFF
-    lower = drawn & 0x3FFF_FFFF_FFFF_FFFF
-    return (milliseconds << 80 | 0x8000 << 64 | upper << 64 | 0b10 << 62 | lower).to_bytes(16)
+    # 12 bits of hash beside the version, 62 beside the variant
+    low = (drawn & 0x3FF_C000_0000_0000_0000) << 2 | drawn & 0x3FFF_FFFF_FFFF_FFFF
+    return (milliseconds << 80 | _VERSION_AND_VARIANT | low).to_bytes(16)

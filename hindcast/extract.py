@@ -33,6 +33,7 @@ from hindcast.staging import (
     show_raw,
 )
 from hindcast.times import from_microseconds
+from hindcast.window import Window
 
 # High-entropy columns gain nothing from a dictionary and cost time.
 _DICTIONARY_COLUMNS: Final = [
@@ -159,7 +160,8 @@ class _Stager:
     def __init__(self, plan: Plan, folder: Path, task: SegmentTask, context: Context) -> None:
         self._plan, self._folder, self._context = plan, folder, context
         self._format = find_format(plan.format)
-        self._has_window = plan.start is not None or plan.end is not None
+        self._window = Window(plan.start, plan.end)
+        self._has_window = self._window != Window()
         part = plan.parts[task.part_index]
         self.progress = Progress()
         self.records = 0
@@ -229,7 +231,7 @@ class _Stager:
                 return
             if decoded.is_naive:
                 self.segment.naive_times += 1
-            if self._has_window and not self._is_in_window(decoded):
+            if self._has_window and not self._window.contains(decoded.occurred_at):
                 chunk.out_of_window += 1
                 return
             self._append(decoded, identify(decoded, self._plan.format), record)
@@ -239,10 +241,6 @@ class _Stager:
     def finish(self) -> None:
         """Write the last chunk, after the last record."""
         self._end_chunk(self.segment.start + self.progress.bytes_read)
-
-    def _is_in_window(self, event: Event) -> bool:
-        start, end = self._plan.start, self._plan.end
-        return (start is None or start <= event.occurred_at) and (end is None or event.occurred_at < end)
 
     def _append(self, event: Event, derived: Identified, record: RawRecord) -> None:
         self._rows.append(

@@ -19,7 +19,7 @@ from hindcast.times import from_microseconds, to_microseconds
 
 _CONTENT: Final = sql.SQL(", ").join(map(sql.Identifier, CONTENT_FIELDS))
 _SELECT: Final = sql.SQL(
-    "SELECT event_id, created_at, tenant, import_chunk_id, {}, payload::text FROM analytics_events WHERE "
+    "SELECT event_id, created_at, import_chunk_id, {}, payload::text FROM analytics_events WHERE "
 ).format(_CONTENT)
 # Ids and times as bytes: psycopg reads those in C, and makes no object of a class for each.
 _SELECT_DIGESTED: Final = sql.SQL(
@@ -28,6 +28,7 @@ _SELECT_DIGESTED: Final = sql.SQL(
 ).format(_CONTENT)
 _HAS_ID: Final = sql.SQL("event_id = ANY(%s::uuid[]) AND created_at >= %s AND created_at <= %s")
 _HAS_OWN_ID: Final = sql.SQL("source = %s AND tenant = %s AND source_event_id = ANY(%s)")
+_EVENT_TYPE: Final = CONTENT_FIELDS.index("event_type")
 _POSTGRES_EPOCH_MICROSECONDS: Final = 946_684_800_000_000  # 2000-01-01
 
 
@@ -37,7 +38,6 @@ class KnownRow:
 
     event_id: UUID
     created_at: datetime
-    tenant: str
     import_chunk_id: int | None
     content_hash: bytes
     values: dict[str, Any]
@@ -82,7 +82,7 @@ def fetch_digests(connection: psycopg.Connection, staged: StagedRows) -> dict[by
         for event_id, sent_at, chunk_id, *fields, payload in cursor:
             microseconds = int.from_bytes(sent_at, signed=True) + _POSTGRES_EPOCH_MICROSECONDS
             content_hash = hash_fields(microseconds, fields, _canonical(payload))
-            found[event_id] = KnownDigest(content_hash, chunk_id, microseconds, fields[0])
+            found[event_id] = KnownDigest(content_hash, chunk_id, microseconds, fields[_EVENT_TYPE])
     return found
 
 
@@ -131,7 +131,7 @@ def compare_rows(
     """Give the verdict on staged rows from what was found; fetches whole only the rows that are contradicted."""
     verdict = Verdict()
     known = {row.event_id.bytes: row for row in by_own_id}
-    own_ids = {(row.tenant, row.values["source_event_id"]): row for row in known.values()}
+    own_ids = {(row.values["tenant"], row.values["source_event_id"]): row for row in known.values()}
     claims = _claims(staged) if own_ids else [None] * len(staged)
     contradicted: list[int] = []
     for index, (event_id, content_hash, claim) in enumerate(zip(staged.ids, staged.hashes, claims, strict=True)):
@@ -174,8 +174,8 @@ def _canonical(payload: str | None) -> bytes:
 
 
 def _read_row(row: tuple[Any, ...]) -> KnownRow:
-    event_id, created_at, tenant, chunk_id, *fields, payload_text = row
+    event_id, created_at, chunk_id, *fields, payload_text = row
     payload = _canonical(payload_text)
     content_hash = hash_fields(to_microseconds(created_at), fields, payload)
     values = dict(zip(COMPARED_FIELDS, (created_at, *fields, payload.decode()), strict=True))
-    return KnownRow(event_id, created_at, tenant, chunk_id, content_hash, values)
+    return KnownRow(event_id, created_at, chunk_id, content_hash, values)

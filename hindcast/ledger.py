@@ -66,7 +66,8 @@ def open_run(connection: psycopg.Connection, plan: Plan, operator: str, is_new_r
         run_id = uuid4()
         connection.execute(
             "INSERT INTO import_runs"
-            " (run_id, dataset, format, export, tenant, operator, window_start, window_end, status, plan_hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'running', %s)",
+            " (run_id, dataset, format, export, tenant, operator, window_start, window_end, status, plan_hash)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'running', %s)",
             (
                 run_id, plan.dataset, plan.format, plan.file, plan.tenant, operator, plan.start, plan.end,
                 plan.plan_hash,

@@ -140,7 +140,7 @@ def read_conflicts(folder: Path) -> list[Conflict]:
 def _load_repeats(path: Path, changed_at_ns: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     # Nine bytes a repeat, in file order; the time of change is part of the key.
     table = pq.read_table(path, use_threads=False)
-    return tuple(table[name].to_numpy() for name in ("chunk", "row", "is_conflict"))  # type: ignore[return-value]
+    return table["chunk"].to_numpy(), table["row"].to_numpy(), table["is_conflict"].to_numpy()
 
 
 def _require(folder: Path, number: int) -> Segment:
@@ -187,10 +187,9 @@ def _count_expected(
     rows_of: dict[int, list[int]] = {}
     for repeat in repeats:
         rows_of.setdefault(repeat.chunk, []).append(repeat.row)
+    columns = ["created_at", "event_type", "is_sanitised"]
     for number, rows in rows_of.items():
-        staged_as = chunks[number].staged_as
-        columns = ["created_at", "event_type", "is_sanitised"]
-        repeated = read_chunk(folder, chunks[number].segment, staged_as.row_group, columns).take(rows)
+        repeated = read_chunk(folder, chunks[number].segment, chunks[number].staged_as.row_group, columns).take(rows)
         months.subtract(count_months(repeated))
         totals.sanitised -= sum(repeated["is_sanitised"].to_pylist())
     return sorted((month, kind, count) for (month, kind), count in months.items() if count)

@@ -56,7 +56,8 @@ def measure_target(
         rows = connection.execute(
             "SELECT (created_at AT TIME ZONE 'UTC')::date, count(*) FROM analytics_events"
             " WHERE created_at >= %(first)s AND created_at < %(end)s"
-            " AND (%(run)s::uuid IS NULL OR import_chunk_id IS NULL OR import_chunk_id NOT IN (SELECT chunk_id FROM import_chunks WHERE run_id = %(run)s))"
+            " AND (%(run)s::uuid IS NULL OR import_chunk_id IS NULL"
+            " OR import_chunk_id NOT IN (SELECT chunk_id FROM import_chunks WHERE run_id = %(run)s))"
             " GROUP BY 1",
             {"first": first_at, "end": last_at + timedelta(microseconds=1), "run": without_run},
         )

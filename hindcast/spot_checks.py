@@ -10,7 +10,7 @@ from uuid import UUID
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
 from hindcast.errors import ExportError, RecordError
-from hindcast.event import Event, identify
+from hindcast.event import Event, Identified, identify
 from hindcast.export import DAMAGE, Bounds, Part, open_part
 from hindcast.extract import make_context
 from hindcast.formats import find_format
@@ -61,7 +61,7 @@ def spot_check(task: LoadTask, count: int) -> SpotResult:
             event = _decode(plan, raw, settings)
             derived = identify(event, plan.format)
             known = next(fetch_by_id(connection, [derived.event_id], [derived.microseconds]), None)
-            differences.extend(_compare(spot, event, derived.payload, derived.content_hash, known))
+            differences.extend(_compare(spot, event, derived, plan.format, known))
     unequal = {(d.part, d.line) for d in differences}
     return SpotResult(len(spots), len(spots) - len(unequal), differences)
 
@@ -135,12 +135,12 @@ def _decode(plan: Plan, raw: bytes, settings: Settings) -> Event:
 
 
 def _compare(
-    spot: Spot, event: Event, payload: bytes, content_hash: bytes, known: KnownRow | None
+    spot: Spot, event: Event, derived: Identified, source: str, known: KnownRow | None
 ) -> Iterator[Difference]:
     if known is None:
         yield Difference(spot.part, spot.line, "(row)", "present", "missing")
-    elif known.content_hash != content_hash:
+    elif known.content_hash != derived.content_hash:
         values = {name: getattr(event, name, None) for name in known.values}
-        values |= {"created_at": event.occurred_at, "payload": payload.decode()}
+        values |= {"source": source, "created_at": event.occurred_at, "payload": derived.payload.decode()}
         for name, (in_table, in_export) in diff_rows(known.values, values).items():
             yield Difference(spot.part, spot.line, name, in_export, in_table)

@@ -65,9 +65,9 @@ class StagedRows:
 
     def values(self, index: int) -> dict[str, Any]:
         """The compared fields of a row by name; the payload as canonical JSON text."""
-        names = (*CONTENT_FIELDS, "payload", "tenant")
+        names = [name for name in (*CONTENT_FIELDS, "payload") if name != "source"]
         values = {name: self.table[name][index].as_py() for name in names}
-        return values | {"created_at": from_microseconds(int(self.microseconds[index]))}
+        return values | {"source": self.source, "created_at": from_microseconds(int(self.microseconds[index]))}
 
     def days(self) -> set[date]:
         """UTC days of the rows."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -56,10 +56,8 @@ def open_binary(location: str, start: int = 0) -> BinaryIO:
     if is_s3(location):
         import smart_open
 
-        stream = cast(
-            BinaryIO,
-            smart_open.open(location, "rb", compression="disable", transport_params={"client": s3_client()}),
-        )
+        parameters = {"client": s3_client()}
+        stream: BinaryIO = smart_open.open(location, "rb", compression="disable", transport_params=parameters)
     else:
         stream = Path(location).open("rb")
     if start:

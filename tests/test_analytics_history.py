@@ -164,7 +164,9 @@ def test_personal_values_are_hidden_in_lines_that_are_no_json(line: str) -> None
     assert not any(personal in shown for personal in ("ada", "Ada", "555"))
 
 
-@pytest.mark.parametrize("text", ["%40" * 1300, "a" * 4000, "a%40" * 1000, "a." * 2000, "@" * 4000, '"name":"' + "\\" * 4000])
+@pytest.mark.parametrize(
+    "text", ["%40" * 1300, "a" * 4000, "a%40" * 1000, "a." * 2000, "@" * 4000, '"name":"' + "\\" * 4000]
+)
 def test_hostile_text_does_not_make_redaction_slow(text: str) -> None:
     started = datetime.now(UTC)
     redact(text)
@@ -201,13 +203,13 @@ def test_the_format_is_detected_with_evidence() -> None:
     ],
 )
 def test_other_records_are_not_guessed_to_be_of_this_format(records: list[bytes]) -> None:
-    with pytest.raises(ExportError, match="no known format .*--format"):
+    with pytest.raises(ExportError, match=r"fit no .*--format"):
         detect_format(records)
 
 
 def test_records_of_several_formats_need_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FORMATS, "twin", analytics_history)
-    with pytest.raises(ExportError, match="several formats.*--format.*analytics_history.*twin"):
+    with pytest.raises(ExportError, match=r"several formats.*--format.*analytics_history.*twin"):
         detect_format(SAMPLE)
 
 

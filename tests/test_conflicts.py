@@ -1,21 +1,19 @@
 """Records that contradict a row of the table or another record: kept out, put in its place, or fatal."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import psycopg
 import pyarrow as pa
 import pytest
-from loading import begin, count_events, load, make_event, query, write_export
+from loading import begin, count_events, load, make_event, query, stage, write_export
 
 from hindcast.conflicts import diff_rows
+from hindcast.database import connect
 from hindcast.errors import GateError
-from hindcast.known import KnownRow, compare_rows
+from hindcast.known import ask_table
 from hindcast.ledger import Counts, touched_days
-from hindcast.staged_rows import StagedRows
-from hindcast.staging import SCHEMA
+from hindcast.settings import load_settings
+from hindcast.staged_rows import StagedRows, read_staged_rows
 
 pytest_plugins = ["loading_fixtures"]
 

@@ -132,9 +132,7 @@ def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("at", "value", "sentence"), [(8, 1, "encrypted"), (10, 97, "unknown method 97")])
-def test_a_member_that_cannot_be_opened_is_refused_by_name(
-    tmp_path: Path, at: int, value: int, sentence: str
-) -> None:
+def test_a_member_that_cannot_be_opened_is_refused_by_name(tmp_path: Path, at: int, value: int, sentence: str) -> None:
     path = write_zip(tmp_path / "a.zip", {"a.jsonl": LINES})
     data = bytearray(path.read_bytes())
     data[data.find(b"PK\x01\x02") + at] = value
@@ -162,7 +160,9 @@ def test_a_mutated_zip_is_read_refused_or_damaged_and_nothing_else_happens(tmp_p
 def test_a_bomb_is_refused_before_it_fills_anything(tmp_path: Path, suffix: str) -> None:
     made = io.BytesIO()
     zeros = bytes(1 << 20)
-    with gzip.GzipFile(fileobj=made, mode="wb") if suffix == "gz" else zstandard.open(made, "wb", closefd=False) as file:
+    with (
+        gzip.GzipFile(fileobj=made, mode="wb") if suffix == "gz" else zstandard.open(made, "wb", closefd=False) as file
+    ):
         for _ in range(100):
             file.write(zeros)
     (tmp_path / f"a.jsonl.{suffix}").write_bytes(made.getvalue())
@@ -218,7 +218,12 @@ def test_a_file_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_a_json_file_that_begins_with_a_bracket_is_an_array(tmp_path: Path) -> None:
-    contents = {"a.json": b"\xef\xbb\xbf \n[1]", "b.json": b"{}", "c.jsonl": b"[1]", "d.json.gz": gzip.compress(b" [1]")}
+    contents = {
+        "a.json": b"\xef\xbb\xbf \n[1]",
+        "b.json": b"{}",
+        "c.jsonl": b"[1]",
+        "d.json.gz": gzip.compress(b" [1]"),
+    }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     write_zip(tmp_path / "z.zip", {"e.json": b"[1]", "f.json": b"1"})
@@ -249,7 +254,10 @@ def put(bucket: str, **objects: bytes) -> None:
 
 
 def test_an_s3_prefix_gives_its_objects_in_natural_order(bucket: str) -> None:
-    put(bucket, **{"e/p_10.jsonl": b"10\n", "e/p_9.json.gz": gzip.compress(b"9"), "e/p_9_complete": b"", "f/x.jsonl": b"0"})
+    put(
+        bucket,
+        **{"e/p_10.jsonl": b"10\n", "e/p_9.json.gz": gzip.compress(b"9"), "e/p_9_complete": b"", "f/x.jsonl": b"0"},
+    )
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("m.jsonl", b"11")
@@ -274,9 +282,9 @@ def test_an_s3_object_is_read_from_the_middle_by_a_range(bucket: str) -> None:
 
 
 def test_an_s3_bucket_that_is_not_there_is_named(bucket: str) -> None:
-    with pytest.raises(ExportError, match="s3://absent/x: .*NoSuchBucket"):
+    with pytest.raises(ExportError, match=r"s3://absent/x: .*NoSuchBucket"):
         find_parts("s3://absent/x")
-    with pytest.raises(ExportError, match="no .jsonl"):
+    with pytest.raises(ExportError, match=r"no .jsonl"):
         find_parts(f"s3://{bucket}/absent/")
 
 

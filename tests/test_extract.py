@@ -36,12 +36,12 @@ def export(tmp_path: Path) -> Path:
 
 def staged_rows(folder: Path, manifest: Manifest) -> list[dict[str, Any]]:
     """Every staged event with its part and the line in it."""
-    rows = []
-    for chunk in manifest.chunks:
-        if chunk.staged_as.row_group >= 0:
-            for row in read_chunk(folder, chunk.segment, chunk.staged_as.row_group).to_pylist():
-                rows.append(row | {"part": chunk.part, "line": chunk.line_base + row["line"]})
-    return rows
+    return [
+        row | {"part": chunk.part, "line": chunk.line_base + row["line"]}
+        for chunk in manifest.chunks
+        if chunk.staged_as.staged
+        for row in read_chunk(folder, chunk.segment, chunk.staged_as.row_group).to_pylist()
+    ]
 
 
 def all_rejects(folder: Path, manifest: Manifest) -> list[tuple[str, int, str]]:
@@ -67,7 +67,10 @@ def test_every_record_is_staged_or_rejected_with_its_line(export: Path) -> None:
     for row in staged_rows(folder, manifest):
         assert json.loads(lines[row["line"] - 1])["payload"] == json.loads(row["payload"])
         assert export.read_bytes()[row["byte_offset"] :].startswith(lines[row["line"] - 1])
-    assert all_rejects(folder, manifest)[:2] == [("export.jsonl", 1, "malformed_json"), ("export.jsonl", 11, "missing_time")]
+    assert all_rejects(folder, manifest)[:2] == [
+        ("export.jsonl", 1, "malformed_json"),
+        ("export.jsonl", 11, "missing_time"),
+    ]
 
 
 @pytest.mark.parametrize("segment_bytes", [1024, 1500, 4096, 1 << 20])
@@ -225,7 +228,7 @@ def test_a_manifest_that_was_edited_is_refused(export: Path) -> None:
 
 def test_an_empty_export_needs_a_format_and_then_stages_nothing(tmp_path: Path) -> None:
     (tmp_path / "e.jsonl").write_bytes(b"\n\n")
-    with pytest.raises(ExportError, match="no records.*--format"):
+    with pytest.raises(ExportError, match=r"no records.*--format"):
         stage(tmp_path / "e.jsonl")
     _, _, manifest = stage(tmp_path / "e.jsonl", format="analytics_history")
     assert (manifest.totals.lines, manifest.chunks) == (0, [])

@@ -38,7 +38,7 @@ def make_generator() -> Iterator[int]:
 def say(text: str) -> str:
     sys.stdout.write(text)
     sys.stdout.flush()
-    os.system(f"echo {text}")  # noqa: S605  # a grandchild that writes where the answers go
+    os.system(f"echo {text}")  # a grandchild that writes where the answers go
     return text
 
 

@@ -51,7 +51,10 @@ def test_a_record_in_another_spelling_is_a_duplicate(tmp_path: Path) -> None:
         "type": "lesson_started",
         "timestamp": "2024-02-01 01:01:00.000+02:00",
     }
-    assert find(tmp_path, [make_event(1), respelt, json.dumps(respelt, indent=None)]) == {2: "duplicate", 3: "duplicate"}
+    assert find(tmp_path, [make_event(1), respelt, json.dumps(respelt, indent=None)]) == {
+        2: "duplicate",
+        3: "duplicate",
+    }
 
 
 @pytest.mark.parametrize("change", [{"payload": {}}, {"occurred_at": "2024-01-31T23:59:00Z"}, {"user_id": None}])

@@ -80,7 +80,9 @@ def test_what_is_no_time_is_refused(value: object) -> None:
     assert len(refused.value.sentence) < 150
 
 
-@given(st.one_of(st.text(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.decimals(allow_nan=False)))
+@given(
+    st.one_of(st.text(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.decimals(allow_nan=False))
+)
 def test_no_value_makes_reading_a_time_fail_otherwise(value: object) -> None:
     try:
         moment, _ = parse_time(value)
@@ -89,7 +91,10 @@ def test_no_value_makes_reading_a_time_fail_otherwise(value: object) -> None:
     assert moment.tzinfo is UTC
 
 
-@given(st.datetimes(timezones=st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)))))
+offsets = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@given(st.datetimes(timezones=offsets))
 def test_every_iso_time_with_an_offset_is_the_same_instant(moment: datetime) -> None:
     try:
         instant = moment.astimezone(UTC)

@@ -80,6 +80,10 @@ def test_verifying_writes_nothing(loaded: Import) -> None:
         ("event_type = 'lesson_lost'", ("event_type", "lesson_completed", "lesson_lost")),
         ("source_event_id = 'x'", ("source_event_id", None, "x")),
         (
+            "created_at = created_at - interval '23 hours'",
+            ("created_at", "2024-01-31T23:24:00.000000Z", "2024-01-31T00:24:00.000000Z"),
+        ),
+        (
             "created_at = created_at - interval '1 microsecond'",
             ("created_at", "2024-01-31T23:24:00.000000Z", "2024-01-31T23:23:59.999999Z"),
         ),

@@ -7,6 +7,7 @@ Field rules: docs/formats/analytics_history.md.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -66,10 +67,11 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     event_type: str
     occurred_at: datetime
     user_id: str | None = None
+    anonymous_id: str | None = None
+    session_id: str | None = None
     course_id: str | None = None
     lesson_id: str | None = None
     module_id: str | None = None
-    session_id: str | None = None
     user_agent: str | None = None
     event_id: str | None = None
     payload: dict[str, Any] | None = None
@@ -106,7 +108,7 @@ def decode(raw: bytes, context: Context) -> Event | Skipped:
     if not EPOCH <= event.occurred_at <= context.latest:
         check_range(event.occurred_at, context.latest)
     _check_lengths(event)
-    if context.options.get("scrub_pii", True) and _may_hold_personal(raw):
+    if context.options.get("scrub_pii", True) and _holds_personal(event.payload):
         event.payload = _scrub(event.payload, context)
     event.tenant = context.tenant
     event.is_sanitised = is_sanitised
@@ -137,20 +139,20 @@ def _decode_fast(raw: bytes, context: Context) -> Event:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_general(raw, context)
     moment = plain.occurred_at
-    if not plain.event_type.strip() or moment.tzinfo is not UTC:
+    if moment.tzinfo is not UTC or not plain.event_type.strip():
         return _decode_general(raw, context)
-    payload = plain.payload
-    return Event(
-        occurred_at=moment,
-        event_type=plain.event_type,
-        user_id=plain.user_id or None,
-        session_id=plain.session_id or None,
-        course_id=plain.course_id or None,
-        lesson_id=plain.lesson_id or None,
-        module_id=plain.module_id or None,
-        user_agent=plain.user_agent or None,
-        source_event_id=plain.event_id or None,
-        payload={} if payload is None else payload,
+    return Event(  # by position, in the order of the fields: this is the hot path
+        moment,
+        plain.event_type,
+        plain.user_id or None,
+        plain.anonymous_id or None,
+        plain.session_id or None,
+        plain.course_id or None,
+        plain.lesson_id or None,
+        plain.module_id or None,
+        plain.user_agent or None,
+        plain.event_id or None,
+        {} if plain.payload is None else plain.payload,
     )
 
 
@@ -165,7 +167,6 @@ def _decode_general(raw: bytes, context: Context) -> Event:
     if time is None or time == "":
         raise RecordError("missing_time", f"no time: expected one of {', '.join(TIME_NAMES)}")
     moment, is_naive = parse_time(time)
-    texts = {name: _read_text(fields, name, names) for name, names in TEXT_NAMES.items()}
     own_id = _read_text(fields, "event_id", OWN_ID_NAMES)
     payload = _first(fields, PAYLOAD_NAMES)
     if payload is None:
@@ -173,14 +174,10 @@ def _decode_general(raw: bytes, context: Context) -> Event:
     elif not isinstance(payload, dict | list):
         payload = {"value": payload}
     _count_remarkable(fields, moment, context)
-    return Event(
-        occurred_at=moment,
-        event_type=event_type,
-        source_event_id=own_id,
-        payload=payload,
-        is_naive=is_naive,
-        **texts,
-    )
+    event = Event(moment, event_type, source_event_id=own_id, payload=payload, is_naive=is_naive)
+    for name, names in TEXT_NAMES.items():
+        setattr(event, name, _read_text(fields, name, names))
+    return event
 
 
 def _read_object(raw: bytes) -> dict[str, Any]:
@@ -251,10 +248,16 @@ def _check_lengths(event: Event) -> None:
             raise RecordError("value_too_long", f"{name} of {len(value)} characters: expected at most {LONGEST_NAME}")
 
 
-def _may_hold_personal(raw: bytes) -> bool:
-    """Quick and on the safe side: a key may also be spelled with escapes."""
-    lowered = raw.lower()
-    return b'"name"' in lowered or b'"email"' in lowered or b'"phone"' in lowered or b"\\u" in lowered
+def _holds_personal(value: Any) -> bool:
+    for item in value.values() if type(value) is dict else value:
+        if type(item) in (dict, list) and _holds_personal(item):
+            return True
+    return type(value) is dict and any(map(_is_personal_key, value))
+
+
+@lru_cache(maxsize=4096)  # keys repeat; hostile ones do not, and fall out again
+def _is_personal_key(key: str) -> bool:
+    return key.lower() in _PERSONAL_KEYS
 
 
 def _scrub(value: Any, context: Context) -> Any:
@@ -264,7 +267,7 @@ def _scrub(value: Any, context: Context) -> Any:
         return value
     return {
         key: context.hash_personal(item)
-        if isinstance(item, str) and item and key.lower() in _PERSONAL_KEYS
+        if isinstance(item, str) and item and _is_personal_key(key)
         else _scrub(item, context)
         for key, item in value.items()
     }
