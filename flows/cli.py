@@ -1,6 +1,7 @@
-"""The `hindcast` command. Imports stay light: Prefect, Great Expectations and pandas load only when a command needs them."""
+"""The `hindcast` command. Imports stay light: Prefect, Great Expectations and pandas load when a command needs them."""
 
 import contextlib
+import glob
 import json
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ import click
 from flows.cli_database import db, psql
 from flows.cli_ledger import rejects, runs
 from flows.terminal import fail, show_progress, show_report
-from hindcast.errors import RunFailed
+from hindcast.errors import ExportError, RunFailed
 from hindcast.settings import Settings, load_settings
+from hindcast.window import parse_window
 
 FORMATS = ("analytics_history",)
 
@@ -24,27 +26,66 @@ def cli() -> None:
 
     The target is DATABASE_URL; without it an embedded PostgreSQL in HINDCAST_HOME (default .hindcast) is used.
 
-    Exit codes: 0 done; 1 the run failed (gate, verification, database); 2 wrong usage or configuration.
+    Exit codes: 0 done; 1 the run failed (gate, verification, database); 2 wrong usage or configuration;
+    130 interrupted, run it again to go on.
     """
 
 
 @cli.command()
-@click.option("-f", "--file", required=True, help="A file, folder, glob or s3://bucket/prefix: .jsonl, .ndjson, .json, plain or .gz, .zst, .zip.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="What wrote the export. Default: detected, with its evidence shown.")
+@click.option(
+    "-f",
+    "--file",
+    required=True,
+    help="A file, folder, glob or s3://bucket/prefix: .jsonl, .ndjson, .json, plain or .gz, .zst, .zip.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="What wrote the export. Default: detected, with its evidence shown.",
+)
 @click.option("--dataset", help="A name for reports and the ledger. Default: the format's.")
-@click.option("--window", metavar="START..END", help="Only events in [START, END), UTC; the others are counted and left.")
-@click.option("--chunk", type=click.IntRange(1, 1_000_000), help="Records a transaction. Default: ANALYTICS_IMPORT_CHUNK_SIZE or 10000.")
+@click.option(
+    "--window", metavar="START..END", help="Only events in [START, END), UTC; the others are counted and left."
+)
+@click.option(
+    "--chunk",
+    type=click.IntRange(1, 1_000_000),
+    help="Records a transaction. Default: ANALYTICS_IMPORT_CHUNK_SIZE or 10000.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Stop reading after so many records.")
 @click.option("--dry-run", is_flag=True, help="Read and gate the export; open no database.")
-@click.option("--plan", "is_plan", is_flag=True, help="A dry run that also compares with the target: new, already there, conflicting.")
-@click.option("--on-conflict", type=click.Choice(["keep", "replace", "fail"]), default="keep", show_default=True, help="When a record contradicts a row of the table: keep the row, replace it (the old one is archived), or fail.")
+@click.option(
+    "--plan",
+    "is_plan",
+    is_flag=True,
+    help="A dry run that also compares with the target: new, already there, conflicting.",
+)
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["keep", "replace", "fail"]),
+    default="keep",
+    show_default=True,
+    help="When a record contradicts a row of the table: keep the row, replace it (the old one is archived), or fail.",
+)
 @click.option("--strict", is_flag=True, help="Fail when any record is rejected.")
 @click.option("--tenant", default="", help="Whose events these are, where the format does not say.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the format's own, such as scrub_pii=false. Repeatable.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the format's own, such as scrub_pii=false. Repeatable.",
+)
 @click.option("--operator", help="Your initials, for the ledger and the health report. Default: HINDCAST_OPERATOR.")
 @click.option("--new-run", is_flag=True, help="Start afresh although an unfinished run of this export exists.")
 @click.option("--verbose", is_flag=True, help="Show every rejected record, the steps' logs, and tracebacks.")
-@click.option("--json", "is_json", is_flag=True, help="Print the whole report as one JSON object on stdout, and nothing else there.")
+@click.option(
+    "--json",
+    "is_json",
+    is_flag=True,
+    help="Print the whole report as one JSON object on stdout, and nothing else there.",
+)
 def backfill(
     file: str, format_: str | None, is_plan: bool, dry_run: bool, options: tuple[str, ...], operator: str | None,
     verbose: bool, is_json: bool, new_run: bool, **others: Any,
@@ -60,6 +101,7 @@ def backfill(
         **others,
     }
     with prepared(verbose) as settings:
+        _check_early(parameters["file"], parameters["window"])
         parameters["operator"] = operator or settings.operator
         if dry_run or is_plan:
             from flows.validate_export import validate_export
@@ -85,12 +127,15 @@ def verify(run: str, verbose: bool, is_json: bool) -> None:
 
 @cli.command()
 @click.option("--once", is_flag=True, required=True, help="Rebuild now and end (a schedule belongs to a deployment).")
-@click.option("--window", metavar="START..END", help="Only days in [START, END), UTC. Default: every day that has rows.")
+@click.option(
+    "--window", metavar="START..END", help="Only days in [START, END), UTC. Default: every day that has rows."
+)
 @click.option("--verbose", is_flag=True, help="Show the steps' logs and tracebacks.")
 @click.option("--json", "is_json", is_flag=True, help="Print the proofs as JSON on stdout.")
 def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None:
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows. One transaction a rollup."""
     with prepared(verbose):
+        parse_window(window)
         from flows.rollup import rollup as flow
 
         proofs = flow(window)
@@ -104,16 +149,30 @@ def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None
 @cli.command()
 @click.argument("format_", metavar="FORMAT", type=click.Choice(FORMATS))
 @click.option("--count", type=click.IntRange(1), default=200_000, show_default=True, help="Records, exactly.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where to write; .gz and .zst are compressed. The answer key goes to OUT.answers.json.")
-@click.option("--parts", type=click.IntRange(1), default=1, show_default=True, help="Over 1: a folder of so many files.")
-@click.option("--defects/--no-defects", default=True, show_default=True, help="Plant duplicates, conflicts, bad lines and odd spellings.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed gives the same bytes."
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Where to write; .gz and .zst are compressed. The answer key goes to OUT.answers.json.",
+)
+@click.option(
+    "--parts", type=click.IntRange(1), default=1, show_default=True, help="Over 1: a folder of so many files."
+)
+@click.option(
+    "--defects/--no-defects",
+    default=True,
+    show_default=True,
+    help="Plant duplicates, conflicts, bad lines and odd spellings.",
+)
 def generate(format_: str, count: int, seed: int, out: Path, parts: int, defects: bool) -> None:
     """Write a synthetic export with planted defects, and the answer key of every expected count."""
     from hindcast.synthetic import GenerateSpec
     from hindcast.synthetic import generate as make_export
 
-    with fail(is_verbose=False):
+    with fail():
         answers = make_export(GenerateSpec(format_, count, seed, out, parts=parts, defects=defects))
         click.echo(f"{out}: {answers.lines:,} records, {answers.rejected:,} of them bad; key in {out}.answers.json")
 
@@ -132,6 +191,9 @@ def prepared(is_verbose: bool) -> Any:
 
 def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     """Run a flow in this process, with progress, and show its report."""
+    from flows.steps import warm_up_gates
+
+    warm_up_gates()  # while Prefect's server starts
     try:
         with show_progress(is_json):
             path = flow(**parameters)
@@ -140,6 +202,13 @@ def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: b
         click.echo(f"hindcast: {error}", err=True)
         sys.exit(error.exit_code)
     show_report(Path(path), is_json, is_verbose)
+
+
+def _check_early(file: str, window: str | None) -> None:
+    """Tell a slip at once, not when Prefect has started."""
+    parse_window(window)
+    if not (file.startswith("s3://") or glob.has_magic(file) or Path(file).exists()):
+        raise ExportError(f"{file}: no such file or folder")
 
 
 def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:

@@ -19,7 +19,7 @@ def start() -> None:
     from hindcast.database import migrate
     from hindcast.embedded import EmbeddedServer
 
-    with fail(is_verbose=False):
+    with fail():
         settings = load_settings()
         settings.home.mkdir(parents=True, exist_ok=True)
         server = EmbeddedServer(settings.home, settings.embedded_version)
@@ -33,7 +33,7 @@ def stop() -> None:
     """Stop the embedded PostgreSQL of HINDCAST_HOME; its data stays."""
     from hindcast.embedded import EmbeddedServer
 
-    with fail(is_verbose=False):
+    with fail():
         settings = load_settings()
         server = EmbeddedServer(settings.home, settings.embedded_version)
         was_running = server.status().is_running
@@ -46,7 +46,7 @@ def url() -> None:
     """Print the target's URL (without starting anything)."""
     from hindcast.embedded import EmbeddedServer
 
-    with fail(is_verbose=False):
+    with fail():
         settings = load_settings()
         if settings.database_url is not None:
             click.echo(settings.database_url.get_secret_value())
@@ -56,11 +56,11 @@ def url() -> None:
 
 @db.command()
 def migrate() -> None:
-    """Bring the target's schema up to date. Adopts an `analytics_events` of the runbook's shape without losing a row."""
+    """Bring the target's schema up to date; an `analytics_events` of the runbook's shape is adopted with its rows."""
     from hindcast.database import describe_url, target_url
     from hindcast.database import migrate as bring_up_to_date
 
-    with fail(is_verbose=False):
+    with fail():
         target = target_url(load_settings())
         click.echo(f"{describe_url(target)}: schema at revision {bring_up_to_date(target)}")
 
@@ -68,10 +68,13 @@ def migrate() -> None:
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(arguments: tuple[str, ...]) -> None:
-    """Open psql on the target, configured or embedded: `hindcast psql -- -c "SELECT count(*) FROM analytics_events"`."""
+    """Open psql on the target, configured or embedded.
+
+    For example: `hindcast psql -- -c "SELECT count(*) FROM analytics_events"`.
+    """
     from hindcast.database import target_url
     from hindcast.embedded import run_psql
 
-    with fail(is_verbose=False):
+    with fail():
         status = run_psql(target_url(load_settings()), arguments)
     sys.exit(status)

@@ -16,7 +16,7 @@ def runs(limit: int, is_json: bool) -> None:
     from hindcast.database import connect, require_schema, target_url
     from hindcast.ledger import list_runs
 
-    with fail(is_verbose=False):
+    with fail():
         settings = load_settings()
         url = target_url(settings)
         with connect(url, settings) as connection:
@@ -44,7 +44,7 @@ def rejects(run: str, is_json: bool) -> None:
     from hindcast.database import connect, require_schema, target_url
     from hindcast.ledger import find_run, list_rejects
 
-    with fail(is_verbose=False):
+    with fail():
         settings = load_settings()
         url = target_url(settings)
         with connect(url, settings) as connection:

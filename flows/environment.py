@@ -10,6 +10,8 @@ def prepare_prefect(settings: Settings, is_verbose: bool) -> None:
     defaults = {
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_LOGGING_LEVEL": "INFO" if is_verbose else "ERROR",
+        # The shell gets one line of ours; tracebacks of failed tasks are in Prefect's own logs.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET" if is_verbose else "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "hindcast",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -15,6 +15,11 @@ def name_validation() -> str:
     return _name("validate")
 
 
+def name_rollup() -> str:
+    """`rollup 2024-01-01..2024-02-01`, or `rollup all days`."""
+    return f"rollup {flow_run.parameters.get('window') or 'all days'}"
+
+
 def _name(verb: str) -> str:
     parameters = flow_run.parameters
     file = PurePosixPath(str(parameters.get("file", ""))).name

@@ -8,12 +8,13 @@ from typing import Any
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.naming import name_rollup
 from flows.steps import rebuild_window
 
 
 @flow(
     name="rollup",
-    flow_run_name="rollup {window}",
+    flow_run_name=name_rollup,
     task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
 def rollup(window: str | None = None) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from expectations.engine import load_great_expectations
 from expectations.gate import GateResult, merge_results
 from hindcast.compare import merge_comparisons
 from hindcast.database import connect, hold_target, require_schema, target_url
-from hindcast.errors import GateError, VerificationError
+from hindcast.errors import ConfigurationError, GateError, VerificationError
 from hindcast.findings import Findings, begin, timed
+from hindcast.known import holds_own_ids
 from hindcast.ledger import Run, list_conflicts, load_run, record_gates, sum_counts, touched_days
 from hindcast.manifest import Manifest, group_chunks, load_manifest
 from hindcast.measure import fetch_dashboard, measure_target, time_dashboard_queries
@@ -70,10 +71,16 @@ def start_job(request: Request, is_dry_run: bool) -> Iterator[Job]:
     settings = load_settings()
     findings = begin(request, is_dry_run)
     target = Target()
-    threading.Thread(target=load_great_expectations, daemon=True).start()  # importing GX takes seconds; extracting needs none of it
+    # Importing Great Expectations takes seconds; extracting needs none of it.
+    warm_up_gates()
     processes = settings.workers or max(settings.pool_size, os_cores())
     with shared_pool(processes) as pool, reported(findings, target, settings):
         yield Job(findings, settings, pool, target)
+
+
+def warm_up_gates() -> None:
+    """Import Great Expectations aside: it takes seconds of a core, and nothing before the gates needs it."""
+    threading.Thread(target=load_great_expectations, daemon=True).start()
 
 
 @contextmanager
@@ -83,7 +90,11 @@ def hold(job: Job) -> Iterator[None]:
     with connect(job.url, job.settings) as connection:
         require_schema(connection)
     with hold_target(job.url, job.settings):
-        yield
+        try:
+            yield
+        except BaseException:
+            job.pool.stop()  # once the lock is free, nobody of ours writes
+            raise
 
 
 def extract(job: Job) -> None:
@@ -92,6 +103,7 @@ def extract(job: Job) -> None:
     findings.first_byte_at = time.time()
     with timed(findings, "extract"):
         findings.plan, findings.folder = plan_export(findings.request, job.settings)
+        _require_suites(job, findings.plan.format, "export", *(() if findings.is_dry_run else ("rollups", "loaded")))
         findings.manifest = stage_export(findings.plan, findings.folder, job.pool)
 
 
@@ -112,11 +124,15 @@ def validate(job: Job) -> None:
     assert plan and folder
     with timed(findings, "gate"):
         batches = group_chunks(job.manifest, list(range(len(job.manifest.chunks))), job.settings.gate_batch_rows)
-        futures = [gate_events.submit(plan, folder, job.manifest, chunks, job.settings) for chunks in batches]
         totals = job.manifest.totals
         whole = gate_export(plan, totals, findings.request.strict, job.settings)
         progress = StepProgress("gate", len(batches), "batches")
-        results = [result for result in gather(futures, [1] * len(futures), progress) if result]
+        results = []
+        for chunks in batches:  # one after the other: GX holds the interpreter, and each frame is 100 MB
+            result = gate_events(plan, folder, job.manifest, chunks, job.settings)
+            results.extend([result] if result else [])
+            progress.advance(1)
+        progress.finish()
         _keep_gates(job, *([merge_results(results)] if results else []), whole)
     if plan.on_conflict == "fail" and totals.conflict:
         raise GateError(f"{totals.conflict:,} records contradict others of the export, and --on-conflict is fail")
@@ -147,7 +163,10 @@ def load(job: Job) -> None:
         add_partitions(job.manifest, job.url, job.settings)
         missing = [chunk.number for chunk in job.manifest.chunks if chunk.number not in findings.run.committed]
         calls, sizes = job.load_calls(missing)
-        futures = [load_chunks.submit(call, job.pool) for call in calls]
+        with connect(job.url, job.settings) as connection:
+            # Within the export repeats are decided; on a resumed run some of its own rows may be there.
+            asks = bool(findings.run.committed) or holds_own_ids(connection, findings.run.format)
+        futures = [load_chunks.submit(replace(call, asks_own_ids=asks), job.pool) for call in calls]
         for _ in gather(futures, sizes, StepProgress("load", sum(sizes), "records")):
             pass
         with connect(job.url, job.settings) as connection:
@@ -235,9 +254,17 @@ def os_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _require_suites(job: Job, *names: str) -> None:
+    """Raise ConfigurationError before any work when a suite that will be needed is not there."""
+    directory = job.settings.expectations_dir
+    missing = [f"{name}.json" for name in names if directory and not (directory / f"{name}.json").is_file()]
+    if missing:
+        raise ConfigurationError(f"HINDCAST_EXPECTATIONS_DIR {str(directory)!r}: lacks {', '.join(missing)}")
+
+
 def _keep_gates(job: Job, *results: GateResult) -> None:
     job.findings.gates.extend(show_gate(result) for result in results)
-    if job.findings.run:
+    if job.findings.run and job.target.is_closing:
         with connect(job.url, job.settings) as connection:
             record_gates(connection, job.findings.run.run_id, job.findings.gates)
     for result in results:
@@ -266,4 +293,3 @@ def _describe_failure(verification: Verification) -> str:
         d = verification.differences[0]
         sentence += f"; first: {d.part} line {d.line} field {d.field}: export {d.export!r}, table {d.table!r}"
     return sentence
-

@@ -12,6 +12,7 @@ import click
 from hindcast.errors import HindcastError
 from hindcast.progress import listening
 
+INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 STEPS = {
     "extract": "reading and checking",
     "gate": "gates",
@@ -23,8 +24,11 @@ STEPS = {
 
 
 @contextlib.contextmanager
-def fail(is_verbose: bool) -> Iterator[None]:
-    """Show an error of ours as one line and exit with its code; with --verbose its traceback too."""
+def fail(is_verbose: bool | None = None) -> Iterator[None]:
+    """Show an error as one line and exit with its code; with --verbose its traceback too.
+
+    None says that the command has no --verbose: the traceback of an error that is not ours is then shown.
+    """
     try:
         yield
     except HindcastError as error:
@@ -32,6 +36,17 @@ def fail(is_verbose: bool) -> Iterator[None]:
             traceback.print_exc()
         click.echo(f"hindcast: {error}", err=True)
         sys.exit(error.exit_code)
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise  # click's own ways to end
+    except KeyboardInterrupt:
+        click.echo("hindcast: interrupted; what is committed stays, the same command goes on from there", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  # the shell's last resort: a line and an exit code
+        if is_verbose is not False:
+            traceback.print_exc()
+        hint = "; run with --verbose for the traceback" if is_verbose is False else ""
+        click.echo(f"hindcast: unexpected {_one_line(error)}{hint}", err=True)
+        sys.exit(1)
 
 
 @contextlib.contextmanager
@@ -42,7 +57,14 @@ def show_progress(is_json: bool) -> Iterator[None]:
             yield
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description:<22}"),
@@ -83,6 +105,10 @@ def show_report(path: Path, is_json: bool, is_verbose: bool) -> None:
         for reason, count in (report.get("skipped_by_reason") or {}).items():
             click.echo(f"skipped {count:,}: {reason}")
     click.echo(render_summary(report))
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 class _Lines:

@@ -22,7 +22,7 @@ def compare_chunks(task: LoadTask) -> Comparison:
     with connect(task.url, load_settings()) as connection:
         for number in task.chunks:
             staged = read_staged_rows(folder, manifest.chunks[number], task.source)
-            verdict = ask_table(connection, staged, asks_for_all=True)
+            verdict = ask_table(connection, staged)
             verdicts = {
                 "new": verdict.new,
                 "already_there": verdict.duplicates,

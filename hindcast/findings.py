@@ -257,10 +257,8 @@ def _undo(findings: Findings) -> str | None:
     totals = findings.manifest.totals if findings.manifest else None
     first, last = (m.date() if m else None for m in ((totals.first_at, totals.last_at) if totals else (None, None)))
     after = last + timedelta(days=1) if last else ""
-    delete = (
-        "DELETE FROM analytics_events WHERE import_chunk_id IN "
-        f"(SELECT chunk_id FROM import_chunks WHERE run_id = '{findings.run.run_id}')"  # shown, not run
-    )
+    chunks = f"SELECT chunk_id FROM import_chunks WHERE run_id = '{findings.run.run_id}'"  # noqa: S608  # shown, not run
+    delete = f"DELETE FROM analytics_events WHERE import_chunk_id IN ({chunks})"  # noqa: S608  # shown, not run
     return f'hindcast psql -- -c "{delete}" && hindcast rollup --once --window {first}..{after}'
 
 

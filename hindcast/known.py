@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -43,8 +43,7 @@ class KnownRow:
     values: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class KnownDigest:
+class KnownDigest(NamedTuple):
     """As much of a row of the table as telling it apart takes."""
 
     content_hash: bytes
@@ -72,27 +71,30 @@ class Verdict:
 
 
 def fetch_digests(connection: psycopg.Connection, staged: StagedRows) -> dict[bytes, KnownDigest]:
-    """Digests of the table's rows with the ids of these staged rows, by id."""
-    if not len(staged):
-        return {}
-    bounds = (int(staged.microseconds.min()), int(staged.microseconds.max()))
+    """Digests of the table's rows with the ids and within the months of these staged rows, by id."""
     found: dict[bytes, KnownDigest] = {}
     with connection.cursor(binary=True) as cursor:
-        cursor.execute(_SELECT_DIGESTED + _HAS_ID, _id_parameters(staged.ids, *bounds))
-        for event_id, sent_at, chunk_id, *fields, payload in cursor:
-            microseconds = int.from_bytes(sent_at, signed=True) + _POSTGRES_EPOCH_MICROSECONDS
-            content_hash = hash_fields(microseconds, fields, _canonical(payload))
-            found[event_id] = KnownDigest(content_hash, chunk_id, microseconds, fields[_EVENT_TYPE])
+        # Month by month: one late event would else have every id looked for in every partition.
+        for first, last, ids in staged.by_month():
+            cursor.execute(
+                _SELECT_DIGESTED + _HAS_ID, (_join_ids(ids), from_microseconds(first), from_microseconds(last))
+            )
+            for event_id, sent_at, chunk_id, *fields, payload in cursor.fetchall():
+                microseconds = int.from_bytes(sent_at, signed=True) + _POSTGRES_EPOCH_MICROSECONDS
+                content_hash = hash_fields(microseconds, fields, _canonical(payload))
+                found[event_id] = KnownDigest(content_hash, chunk_id, microseconds, fields[_EVENT_TYPE])
     return found
 
 
 def fetch_by_id(
     connection: psycopg.Connection, event_ids: Sequence[bytes], microseconds: Sequence[int]
 ) -> Iterator[KnownRow]:
-    """Rows of the table with these event ids; the times bound the partitions that are looked at."""
+    """Rows of the table with these event ids, at these times or a day beside."""
     if not event_ids:
         return
-    parameters = _id_parameters(event_ids, min(microseconds), max(microseconds))
+    # A day more on each side: a row whose time was edited a little is found, and shown as different.
+    first, last = from_microseconds(min(microseconds)), from_microseconds(max(microseconds))
+    parameters = (_join_ids(event_ids), first - timedelta(days=1), last + timedelta(days=1))
     with connection.cursor(binary=True) as cursor:
         yield from map(_read_row, cursor.execute(_SELECT + _HAS_ID, parameters))
 
@@ -112,13 +114,20 @@ def fetch_by_own_id(connection: psycopg.Connection, staged: StagedRows) -> list[
     return found
 
 
-def ask_table(connection: psycopg.Connection, staged: StagedRows, asks_for_all: bool) -> Verdict:
-    """Tell new rows from duplicates (same content) and conflicts (same id or own id, other content or time).
+def holds_own_ids(connection: psycopg.Connection, source: str) -> bool:
+    """True when some row of that source has the source's own id."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM analytics_events WHERE source = %s AND source_event_id IS NOT NULL)", (source,)
+    ).fetchone()
+    return bool(row and row[0])
 
-    Unless it asks for all, only rows with the source's own id are looked for.
-    """
-    by_id = fetch_digests(connection, staged) if asks_for_all else {}
-    by_own_id = fetch_by_own_id(connection, staged) if staged.has_own_ids else []
+
+def ask_table(
+    connection: psycopg.Connection, staged: StagedRows, asks_ids: bool = True, asks_own_ids: bool = True
+) -> Verdict:
+    """Tell new rows from duplicates (same content) and conflicts (same id or own id, other content or time)."""
+    by_id = fetch_digests(connection, staged) if asks_ids else {}
+    by_own_id = fetch_by_own_id(connection, staged) if asks_own_ids and staged.has_own_ids else []
     return compare_rows(connection, staged, by_id, by_own_id)
 
 
@@ -160,10 +169,8 @@ def _contradict(staged: StagedRows, index: int, known: KnownRow) -> Contradictio
     return Contradiction(index, known, diff_rows(known.values, staged.values(index)))
 
 
-def _id_parameters(ids: Sequence[bytes], first: int, last: int) -> tuple[str, datetime, datetime]:
-    # A day more on each side: a row whose time was edited a little is then found, and shown as different.
-    bounds = from_microseconds(first) - timedelta(days=1), from_microseconds(last) + timedelta(days=1)
-    return ("{" + ",".join([event_id.hex() for event_id in ids]) + "}", *bounds)
+def _join_ids(ids: Sequence[bytes]) -> str:
+    return "{" + ",".join([event_id.hex() for event_id in ids]) + "}"
 
 
 def _canonical(payload: str | None) -> bytes:

@@ -34,6 +34,7 @@ class LoadTask:
     source: str
     on_conflict: str
     chunks: tuple[int, ...]
+    asks_own_ids: bool = True  # False: the table held none of this source when the run began
 
 
 def load_chunks(task: LoadTask) -> list[Counts]:
@@ -103,7 +104,7 @@ class _Loader:
             ).fetchone()
             if row:
                 return Counts(*row)
-            verdict = ask_table(connection, work.staged, self._asks_first)
+            verdict = ask_table(connection, work.staged, self._asks_first, self._task.asks_own_ids)
             if verdict.conflicts and self._task.on_conflict == "fail":
                 line = work.staged.line(verdict.conflicts[0].row)
                 raise GateError(

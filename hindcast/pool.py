@@ -8,6 +8,7 @@ import importlib
 import os
 import pickle
 import queue
+import signal
 import struct
 import subprocess
 import sys
@@ -19,6 +20,10 @@ from typing import Any, BinaryIO, Final
 from hindcast.errors import WorkerDied
 
 _LENGTH: Final = struct.Struct("!Q")
+
+
+class WorkersStopped(WorkerDied):
+    """The workers were stopped on purpose: asking again is of no use in this process."""
 
 
 class WorkerPool:
@@ -37,6 +42,10 @@ class WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the workers, also in the middle of a call, which then raises WorkersStopped. Safe to call twice."""
         with self._starting:
             self._is_closed = True
         for worker in self._started:
@@ -53,6 +62,10 @@ class WorkerPool:
             if worker is None or worker.poll() is not None:
                 worker = self._start()
             return _call(worker, function, arguments)
+        except WorkerDied as error:
+            if self._is_closed:
+                raise WorkersStopped(_STOPPED) from error
+            raise
         finally:
             self._free.put(worker)
 
@@ -95,7 +108,7 @@ class WorkerPool:
     def _start(self) -> subprocess.Popen[bytes]:
         with self._starting:
             if self._is_closed:
-                raise WorkerDied("the worker processes are stopped: run again to go on")
+                raise WorkersStopped(_STOPPED)
             return self._start_process()
 
     def _start_process(self) -> subprocess.Popen[bytes]:
@@ -107,6 +120,7 @@ class WorkerPool:
         return worker
 
 
+_STOPPED: Final = "the worker processes are stopped: run again to go on"
 _shared: list[WorkerPool] = []
 
 
@@ -200,6 +214,7 @@ def _close_quietly(pipe: Any) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints goes to stderr, not between the answers
     serve(sys.stdin.buffer, answers)

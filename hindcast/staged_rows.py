@@ -1,6 +1,7 @@
 """A chunk's events as the loader and the verifier see them: read from staging, without those that repeat another."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -42,6 +43,15 @@ class StagedRows:
         """Times in microseconds since 1970."""
         times: npt.NDArray[np.int64] = self.table["created_at"].cast(pa.int64()).to_numpy()
         return times
+
+    def by_month(self) -> Iterator[tuple[int, int, list[bytes]]]:
+        """First time, last time (in microseconds) and the ids of the rows of each UTC month, in no order."""
+        months = self.microseconds.astype("datetime64[us]").astype("datetime64[M]")
+        order = np.argsort(months, kind="stable")
+        for places in np.split(order, np.flatnonzero(np.diff(months[order])) + 1):
+            if len(places):
+                times = self.microseconds[places]
+                yield int(times.min()), int(times.max()), [self.ids[place] for place in places]
 
     @property
     def has_own_ids(self) -> bool:

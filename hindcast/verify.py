@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+import pyarrow as pa
 
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
@@ -24,8 +25,6 @@ from hindcast.staging import count_months
 from hindcast.times import from_microseconds
 
 KEPT_DIFFERENCES: Final = 50
-
-_MICROSECONDS_A_DAY: Final = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -133,42 +132,33 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, folder: Path, 
     chunk_id, digest = ledger
     staged = staged.without_lines(_kept_out(connection, task.run_id, chunk.part, chunk_id))
     found = fetch_digests(connection, staged)
-    proof = _compare(chunk, staged, found)
+    is_equal = [
+        (known := found.get(event_id)) is not None and known.content_hash == content_hash
+        for event_id, content_hash in zip(staged.ids, staged.hashes, strict=True)
+    ]
+    wrong = [index for index, equal in enumerate(is_equal) if not equal]
+    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(staged) - len(wrong))
+    proof.missing = sum(staged.ids[index] not in found for index in wrong)
+    proof.differing = len(wrong) - proof.missing
+    proof.months = _count_both(staged, is_equal, [found[staged.ids[n]] for n in wrong if staged.ids[n] in found])
     own = [(event_id, known.content_hash) for event_id, known in found.items() if known.import_chunk_id == chunk_id]
     ids, hashes = to_matrix([event_id for event_id, _ in own]), to_matrix([content for _, content in own])
     proof.is_digest_equal = digest_rows(ids, hashes) == digest
-    wrong = [
-        n for n, (i, h) in enumerate(zip(staged.ids, staged.hashes, strict=True)) if not _is_equal(found.get(i), h)
-    ]
     proof.differences = _name_differences(connection, chunk, staged.take(wrong[:KEPT_DIFFERENCES]))
     return proof
 
 
-def _is_equal(known: KnownDigest | None, content_hash: bytes) -> bool:
-    return known is not None and known.content_hash == content_hash
-
-
-def _compare(chunk: Chunk, staged: StagedRows, found: dict[bytes, KnownDigest]) -> ChunkProof:
-    proof = ChunkProof(chunk.number, expected=len(staged))
-    table_months: Counter[tuple[str, str]] = Counter()
-    months: dict[int, str] = {}
-    for event_id, content_hash in zip(staged.ids, staged.hashes, strict=True):
-        known = found.get(event_id)
-        if known is None:
-            proof.missing += 1
-            continue
-        day = known.microseconds // _MICROSECONDS_A_DAY
-        if day not in months:
-            months[day] = from_microseconds(known.microseconds).isoformat()[:7]
-        table_months[months[day], known.event_type] += 1
-        if known.content_hash == content_hash:
-            proof.matching += 1
-        else:
-            proof.differing += 1
-    export_months = count_months(staged.table) if len(staged) else Counter()
-    keys = sorted(export_months.keys() | table_months.keys())
-    proof.months = [(*key, export_months[key], table_months[key]) for key in keys]
-    return proof
+def _count_both(
+    staged: StagedRows, is_equal: list[bool], differing: list[KnownDigest]
+) -> list[tuple[str, str, int, int]]:
+    """Count export and table by month and type; a row of the table with the digest of its record says the same."""
+    if not len(staged):
+        return []
+    export = count_months(staged.table)
+    table = count_months(staged.table.filter(pa.array(is_equal))) if any(is_equal) else Counter()
+    for known in differing:
+        table[from_microseconds(known.microseconds).isoformat()[:7], known.event_type] += 1
+    return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]
 
 
 def _name_differences(connection: psycopg.Connection, chunk: Chunk, wrong: StagedRows) -> list[Difference]:

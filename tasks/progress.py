@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import PrefectException
-from prefect.futures import PrefectFuture, as_completed
-from prefect.logging import get_run_logger
+from prefect.futures import PrefectFuture, PrefectWrappedFuture, as_completed
+from prefect.logging import get_logger
 
 from hindcast.progress import tell
 
@@ -27,8 +28,8 @@ class StepProgress:
         tell(step, 0, total)
 
     def advance(self, amount: int) -> None:
-        """Count work done and tell it, at most every two seconds."""
-        self._done += amount
+        """Count work done and tell it, at most every two seconds to Prefect; never beyond the total."""
+        self._done = min(self._done + amount, self._total)
         tell(self._step, self._done, self._total)
         now = time.monotonic()
         if now - self._told >= SECONDS_BETWEEN_UPDATES:
@@ -36,10 +37,10 @@ class StepProgress:
             self._update(now)
 
     def finish(self) -> None:
-        """Show the step as done."""
+        """Show the step as done, also when less was counted than was expected."""
+        self._done = self._total
         tell(self._step, self._total, self._total)
         if self._artifact:
-            self._done = self._total
             self._update(time.monotonic())
 
     def _update(self, now: float) -> None:
@@ -53,15 +54,24 @@ class StepProgress:
                 self._artifact = found  # type: ignore[assignment]  # sync here; typed as either
             else:
                 update_progress_artifact(self._artifact, progress=share, description=text)
-        except (PrefectException, OSError) as error:
-            get_run_logger().debug("progress not shown: %s", error)
+        except (PrefectException, httpx.HTTPError, OSError) as error:
+            get_logger(__name__).debug("progress not shown: %s", error)
 
 
 def gather(futures: Iterable[PrefectFuture[Any]], amounts: list[int], progress: StepProgress) -> Iterator[Any]:
-    """Yield results as tasks end, advancing by each one's amount; raises the first error of any."""
+    """Yield results as tasks end, advancing by each one's amount.
+
+    Raises the first error of any; tasks that have not begun by then do not begin.
+    """
     waiting = list(futures)
     amount_of = {future.task_run_id: amount for future, amount in zip(waiting, amounts, strict=True)}
-    for future in as_completed(waiting):
-        yield future.result()
-        progress.advance(amount_of[future.task_run_id])
+    try:
+        for future in as_completed(waiting):
+            yield future.result()
+            progress.advance(amount_of[future.task_run_id])
+    except BaseException:
+        for future in waiting:
+            if isinstance(future, PrefectWrappedFuture):
+                future.wrapped_future.cancel()
+        raise
     progress.finish()

@@ -249,13 +249,22 @@ def _check_lengths(event: Event) -> None:
 
 
 def _holds_personal(value: Any) -> bool:
-    for item in value.values() if type(value) is dict else value:
-        if type(item) in (dict, list) and _holds_personal(item):
+    if type(value) is dict:
+        if _are_personal(tuple(value)):
             return True
-    return type(value) is dict and any(map(_is_personal_key, value))
+        value = value.values()
+    for item in value:
+        kind = type(item)
+        if (kind is dict or kind is list) and _holds_personal(item):
+            return True
+    return False
 
 
-@lru_cache(maxsize=4096)  # keys repeat; hostile ones do not, and fall out again
+@lru_cache(maxsize=4096)  # shapes repeat; hostile ones do not, and fall out again
+def _are_personal(keys: tuple[str, ...]) -> bool:
+    return any(map(_is_personal_key, keys))
+
+
 def _is_personal_key(key: str) -> bool:
     return key.lower() in _PERSONAL_KEYS
 

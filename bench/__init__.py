@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench`. Numbers for people; nothing here is a test."""
