@@ -147,5 +147,5 @@ def test_an_own_id_is_known_only_within_its_tenant(target: str, tmp_path: Path) 
         staged.table.schema.get_field_index("tenant"), "tenant", pa.array(["south", "north"])
     ).set_column(staged.table.schema.get_field_index("source_event_id"), "source_event_id", pa.array(["own", "own"]))
     with connect(target, load_settings()) as connection:
-        verdict = ask_table(connection, StagedRows(mixed, plan.format), asks_for_all=True)
+        verdict = ask_table(connection, StagedRows(mixed, plan.format))
     assert (verdict.new, [conflict.row for conflict in verdict.conflicts]) == ([0], [1])
