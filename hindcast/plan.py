@@ -100,7 +100,7 @@ def make_plan(request: Request, settings: Settings, now: datetime) -> Plan:
         "options": options,
         "segment_bytes": settings.segment_bytes,
         "identity_version": IDENTITY_VERSION,
-        "is_keyed": settings.pii_secret is not None,
+        "pii_key": _fingerprint_secret(settings),
     }
     return Plan(
         file=request.file,
@@ -153,6 +153,13 @@ def check_unchanged(plan: Plan) -> None:
                 f"{part.name}: changed while it was being read ({part.fingerprint[:23]}… before, {found[:23]}… now); "
                 "wait until it is complete and run again"
             )
+
+
+def _fingerprint_secret(settings: Settings) -> str | None:
+    """Changes with the key, so that no run mixes two; ends up inside the plan's hash only."""
+    if settings.pii_secret is None:
+        return None
+    return hashlib.sha256(b"hindcast plan" + settings.pii_secret.get_secret_value().encode()).hexdigest()
 
 
 def _read_first(parts: list[Part], settings: Settings) -> list[bytes]:
