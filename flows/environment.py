@@ -1,8 +1,14 @@
 """Prefect's environment, set before Prefect is imported: everything it keeps stays in HINDCAST_HOME."""
 
+import contextlib
 import os
 
+import psutil
+
 from hindcast.settings import Settings
+
+# Inherited by the server that Prefect starts for us: tells whose it is.
+OWNER_VARIABLE = "HINDCAST_OWNER_PID"
 
 
 def prepare_prefect(settings: Settings, is_verbose: bool) -> None:
@@ -25,3 +31,19 @@ def prepare_prefect(settings: Settings, is_verbose: bool) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    stop_orphans(os.environ["PREFECT_HOME"])
+    os.environ[OWNER_VARIABLE] = str(os.getpid())
+
+
+def stop_orphans(prefect_home: str) -> list[int]:
+    """Stop Prefect servers of this home whose `hindcast` was killed (it then cannot stop them); returns their pids."""
+    stopped = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            environment = process.environ()
+            owner = environment.get(OWNER_VARIABLE, "")
+            is_ours = environment.get("PREFECT_HOME") == prefect_home and owner.isdigit()
+            if is_ours and process.pid != os.getpid() and not psutil.pid_exists(int(owner)):
+                process.terminate()
+                stopped.append(process.pid)
+    return stopped
