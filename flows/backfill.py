@@ -11,8 +11,9 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.job import hold, start_job
 from flows.naming import name_backfill
-from flows.steps import extract, hold, load, measure, open_ledger, rollup, start_job, validate, verify
+from flows.steps import extract, load, measure, open_ledger, rollup, validate, verify
 from hindcast.plan import Request
 
 

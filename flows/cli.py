@@ -191,7 +191,7 @@ def prepared(is_verbose: bool) -> Any:
 
 def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     """Run a flow in this process, with progress, and show its report."""
-    from flows.steps import warm_up_gates
+    from flows.job import warm_up_gates
 
     warm_up_gates()  # while Prefect's server starts
     try:
@@ -228,3 +228,7 @@ for command in (db, psql, runs, rejects):
 def main() -> None:
     """The console script."""
     cli()
+
+
+if __name__ == "__main__":
+    main()

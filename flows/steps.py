@@ -1,100 +1,31 @@
 """The steps of the flows: which tasks run, over which groups of chunks, and what the report keeps of their results."""
 
-import os
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 from uuid import UUID
 
-from expectations.engine import load_great_expectations
 from expectations.gate import GateResult, merge_results
+from flows.job import RECORDS_A_TASK, Job
 from hindcast.compare import merge_comparisons
-from hindcast.database import connect, hold_target, require_schema, target_url
+from hindcast.database import connect, require_schema, target_url
 from hindcast.errors import ConfigurationError, GateError, VerificationError
-from hindcast.findings import Findings, begin, timed
+from hindcast.findings import timed
 from hindcast.known import holds_own_ids
-from hindcast.ledger import Run, list_conflicts, load_run, record_gates, sum_counts, touched_days
-from hindcast.manifest import Manifest, group_chunks, load_manifest
+from hindcast.ledger import Run, list_conflicts, record_gates, sum_counts, touched_days
+from hindcast.manifest import group_chunks
 from hindcast.measure import fetch_dashboard, measure_target, time_dashboard_queries
-from hindcast.plan import Request, load_plan
-from hindcast.pool import WorkerPool, shared_pool
 from hindcast.rollups import ROLLUPS, days_with_rows
-from hindcast.settings import Settings, load_settings
+from hindcast.settings import load_settings
 from hindcast.verify import Verification, sum_proofs
 from hindcast.window import parse_window
 from tasks.extract import plan_export, stage_export
 from tasks.load import add_partitions, load_chunks, load_tasks, open_run, prepare_target
 from tasks.progress import StepProgress, gather
-from tasks.report import Target, reported
 from tasks.rollup import rebuild_rollup
 from tasks.validate import gate_events, gate_export, gate_loaded, gate_rollups, show_gate
 from tasks.verify import compare_chunks, spot_check, verify_chunks
-
-# A task run costs Prefect milliseconds; this many records are seconds of work.
-RECORDS_A_TASK: Final = 50_000
-
-
-@dataclass
-class Job:
-    """One flow run at work: what it found so far, its settings, its worker processes, its target."""
-
-    findings: Findings
-    settings: Settings
-    pool: WorkerPool
-    target: Target
-
-    @property
-    def url(self) -> str:
-        assert self.target.url, "no target in a dry run"
-        return self.target.url
-
-    @property
-    def manifest(self) -> Manifest:
-        assert self.findings.manifest, "the export is not staged yet"
-        return self.findings.manifest
-
-    def load_calls(self, numbers: list[int]) -> tuple[list[Any], list[int]]:
-        """The worker calls for these chunks, and how many records each covers."""
-        findings = self.findings
-        assert findings.plan and findings.folder and findings.run
-        groups = group_chunks(self.manifest, numbers, RECORDS_A_TASK)
-        sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
-        return load_tasks(findings.plan, findings.folder, findings.run, self.url, groups), sizes
-
-
-@contextmanager
-def start_job(request: Request, is_dry_run: bool) -> Iterator[Job]:
-    """Begin: worker processes, and a report that is written however the steps end."""
-    settings = load_settings()
-    findings = begin(request, is_dry_run)
-    target = Target()
-    # Importing Great Expectations takes seconds; extracting needs none of it.
-    warm_up_gates()
-    processes = settings.workers or max(settings.pool_size, os_cores())
-    with shared_pool(processes) as pool, reported(findings, target, settings):
-        yield Job(findings, settings, pool, target)
-
-
-def warm_up_gates() -> None:
-    """Import Great Expectations aside: it takes seconds of a core, and nothing before the gates needs it."""
-    threading.Thread(target=load_great_expectations, daemon=True).start()
-
-
-@contextmanager
-def hold(job: Job) -> Iterator[None]:
-    """Be the target's one writer; its schema and version are right."""
-    job.target.url = target_url(job.settings)
-    with connect(job.url, job.settings) as connection:
-        require_schema(connection)
-    with hold_target(job.url, job.settings):
-        try:
-            yield
-        except BaseException:
-            job.pool.stop()  # once the lock is free, nobody of ours writes
-            raise
 
 
 def extract(job: Job) -> None:
@@ -202,9 +133,11 @@ def verify(job: Job) -> None:
             _add_spot_checks(verification, spot.result())
         findings.verification = verification
         findings.verified_at = time.time()
-        _keep_gates(job, *([on_table.result()] if on_table else []))
+        results = [on_table.result()] if on_table else []
+        _note_gates(job, results)
     if verification.status != "passed":
-        raise VerificationError(_describe_failure(verification))
+        raise VerificationError(_describe_failure(verification))  # names the row, which the gate cannot
+    _refuse_failed(results)
 
 
 def measure(job: Job) -> None:
@@ -216,21 +149,6 @@ def measure(job: Job) -> None:
             findings.dashboard_queries = time_dashboard_queries(connection, totals.first_at, totals.last_at)
     if job.settings.dashboard_url:
         findings.dashboard = fetch_dashboard(job.settings.dashboard_url)
-
-
-def find_job(job: Job, run_id: str) -> None:
-    """Take up a run of the ledger, to look at it again; the ledger is not changed."""
-    findings, job.target.is_closing = job.findings, False
-    job.target.url = target_url(job.settings)
-    with connect(job.url, job.settings) as connection:
-        require_schema(connection)
-        findings.run, row = load_run(connection, run_id)
-        findings.counts = sum_counts(connection, findings.run.run_id)
-    findings.label = f"-verify-{findings.started_at:%Y%m%dT%H%M%S}"
-    findings.folder = job.settings.staging_dir / f"{row['dataset']}-{row['plan_hash'][:16]}"
-    findings.plan, findings.manifest = load_plan(findings.folder), load_manifest(findings.folder)
-    findings.request = replace(findings.request, file=row["export"], operator=row["operator"])
-    findings.first_byte_at = time.time()
 
 
 def rebuild_window(window: str | None) -> list[dict[str, Any]]:
@@ -249,11 +167,6 @@ def rebuild_window(window: str | None) -> list[dict[str, Any]]:
     return [asdict(proof) for proof in proofs]
 
 
-def os_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _require_suites(job: Job, *names: str) -> None:
     """Raise ConfigurationError before any work when a suite that will be needed is not there."""
     directory = job.settings.expectations_dir
@@ -263,10 +176,18 @@ def _require_suites(job: Job, *names: str) -> None:
 
 
 def _keep_gates(job: Job, *results: GateResult) -> None:
+    _note_gates(job, results)
+    _refuse_failed(results)
+
+
+def _note_gates(job: Job, results: Sequence[GateResult]) -> None:
     job.findings.gates.extend(show_gate(result) for result in results)
     if job.findings.run and job.target.is_closing:
         with connect(job.url, job.settings) as connection:
             record_gates(connection, job.findings.run.run_id, job.findings.gates)
+
+
+def _refuse_failed(results: Sequence[GateResult]) -> None:
     for result in results:
         if result.status == "failed":
             failed = [check for check in result.checks if check.status in ("failed", "error")]

@@ -9,9 +9,10 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.job import start_job
 from flows.naming import name_validation
 from flows.steps import compare as compare_with_target
-from flows.steps import extract, start_job, validate
+from flows.steps import extract, validate
 from hindcast.plan import Request
 
 

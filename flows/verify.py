@@ -7,7 +7,7 @@ itself. Promises: reads only; the run in the ledger stays as it is.
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.steps import find_job, start_job
+from flows.job import find_job, start_job
 from flows.steps import verify as verify_rows
 from hindcast.plan import Request
 

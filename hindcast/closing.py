@@ -8,7 +8,7 @@ from hindcast.database import connect
 from hindcast.errors import HindcastError, TargetError, TransientError, WorkerDied
 from hindcast.findings import Findings, build_report, write_rejects
 from hindcast.health import HealthEntry, add_health_entry
-from hindcast.ledger import finish_run, sum_counts
+from hindcast.ledger import count_replaced, finish_run, sum_counts
 from hindcast.report import write_report
 from hindcast.settings import Settings
 
@@ -32,6 +32,7 @@ def close_run(findings: Findings, error: BaseException | None, url: str | None, 
     if url and findings.run:
         with contextlib.suppress(TargetError), connect(url, settings) as connection:
             findings.counts = sum_counts(connection, findings.run.run_id)
+            findings.replaced = count_replaced(connection, findings.run.run_id)
     report = build_report(findings, status, folder / "report.html")
     write_rejects(findings, folder / "rejects.jsonl")
     write_report(report, folder)

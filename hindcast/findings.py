@@ -47,6 +47,7 @@ class Findings:
     dashboard: dict[str, Any] | None = None
     timings: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    replaced: int = 0
     label: str = ""
     first_byte_at: float | None = None
     verified_at: float | None = None
@@ -57,7 +58,8 @@ class Findings:
         if self.run:
             return f"{self.run.run_id}{self.label}"
         plan = self.plan.plan_hash[:12] if self.plan else "no-plan"
-        return f"dry-run-{plan}-{self.started_at:%Y%m%dT%H%M%S}"
+        kind = "dry-run" if self.is_dry_run else "no-run"
+        return f"{kind}-{plan}-{self.started_at:%Y%m%dT%H%M%S}"
 
 
 def begin(request: Request, is_dry_run: bool) -> Findings:
@@ -153,6 +155,7 @@ def _figures(findings: Findings) -> dict[str, Any]:
         "lines": totals.lines,
         "staged": totals.staged,
         "loaded": counts.loaded if counts else 0,
+        "replaced": findings.replaced,
         "derived": counts.derived if counts else 0,
         "duplicate": counts.duplicate if counts else totals.duplicate,
         "conflict": counts.conflict if counts else totals.conflict,
@@ -252,7 +255,7 @@ def _not_checked(findings: Findings) -> list[str]:
 
 
 def _undo(findings: Findings) -> str | None:
-    if not findings.run or not findings.counts or not findings.counts.loaded:
+    if not findings.run or not findings.counts or not findings.counts.loaded + findings.replaced:
         return None
     totals = findings.manifest.totals if findings.manifest else None
     first, last = (m.date() if m else None for m in ((totals.first_at, totals.last_at) if totals else (None, None)))

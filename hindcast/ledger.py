@@ -133,6 +133,14 @@ def sum_counts(connection: psycopg.Connection, run_id: UUID) -> Counts:
     return Counts(*(int(value) for value in row))
 
 
+def count_replaced(connection: psycopg.Connection, run_id: UUID) -> int:
+    """Rows of the table that a run put others in the place of."""
+    row = connection.execute(
+        "SELECT count(*) FROM import_conflicts WHERE run_id = %s AND is_replaced", (run_id,)
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def touched_days(connection: psycopg.Connection, run_id: UUID) -> list[date]:
     """Days in which a run changed rows, in order."""
     rows = connection.execute(

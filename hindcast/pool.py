@@ -44,6 +44,11 @@ class WorkerPool:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether every call would raise WorkersStopped."""
+        return self._is_closed
+
     def stop(self) -> None:
         """End the workers, also in the middle of a call, which then raises WorkersStopped. Safe to call twice."""
         with self._starting:
@@ -126,9 +131,12 @@ _shared: list[WorkerPool] = []
 
 @contextmanager
 def shared_pool(processes: int) -> Iterator[WorkerPool]:
-    """The one pool of this process, so that many small tasks pay for its start once; closed by whoever opened it."""
-    if _shared:
-        yield _shared[0]
+    """The one pool of this process, so that many small tasks pay for its start once; closed by whoever opened it.
+
+    A pool that was stopped is not handed out again.
+    """
+    if _shared and not _shared[-1].is_stopped:
+        yield _shared[-1]
         return
     with WorkerPool(processes) as pool:
         _shared.append(pool)

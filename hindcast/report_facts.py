@@ -38,7 +38,7 @@ _CHECK_SHAPE = {
 _SHAPE: dict[str, Any] = {
     **dict.fromkeys(("run_id", "status", "dataset", "format", "export", "operator", "tenant"), _TEXT),
     **dict.fromkeys(("format_evidence", "report_path", "started_at", "finished_at", "first_at", "last_at"), _TEXT),
-    **dict.fromkeys(("lines", "staged", "loaded", "derived", "duplicate", "conflict", "rejected"), _COUNT),
+    **dict.fromkeys(("lines", "staged", "loaded", "replaced", "derived", "duplicate", "conflict", "rejected"), _COUNT),
     **dict.fromkeys(("skipped", "out_of_window", "sanitised", "naive_times"), _COUNT),
     **dict.fromkeys(("seconds", "startup_seconds", "events_per_second", "undo", "error", "window"), None),
     "dry_run": False,
@@ -232,6 +232,10 @@ def _headline(report: dict[str, Any], unproven: list[str]) -> str:
         return f"{count_of(new, 'event')} would be new; nothing was written"
     if report["dry_run"]:
         return f"{count_of(report['staged'], 'event')} ready to load; nothing was written"
+    if not loaded and report["replaced"]:
+        return f"{count_of(report['replaced'], 'row')} replaced, nothing new to load"
+    if not loaded and report["conflict"]:
+        return f"Nothing new to load; {count_of(report['conflict'], 'record')} in conflict kept out"
     if not loaded and report["staged"]:
         return f"Nothing new to load{'' if unproven else ': the table already holds this export'}"
     ending = "but not proven" if unproven else "and proven"

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
 from flows.environment import prepare_prefect
+from hindcast.pool import shared_pool
 from hindcast.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
@@ -22,6 +24,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real server with its own PREFECT_HOME, on a free port of this machine; flows here use it too."""
     home = tmp_path_factory.mktemp("prefect")
     before = dict(os.environ)
+    for name in [name for name in before if name.startswith("PREFECT_")]:
+        del os.environ[name]  # the developer's own Prefect is left alone
     prepare_prefect(Settings(home=home), is_verbose=False)
     # By default the scheduler looks once a minute.
     os.environ["PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS"] = "1"
@@ -42,12 +46,10 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (home / "server.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, start_new_session=True)
     try:
-        _await_ready(server, url, home / "server.log")
         os.environ["PREFECT_API_URL"] = url
-        from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-        # The heartbeat's thread takes a second to join, each flow.
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        _import_meanwhile()
+        _await_ready(server, url, home / "server.log")
+        with _client_settings(url):
             yield url
     finally:
         os.environ.clear()
@@ -60,14 +62,44 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             server.wait()
 
 
+@pytest.fixture(scope="session")
+def worker_pools() -> Iterator[ExitStack]:
+    """What ends the worker processes with the session: starting them takes longer than most of these runs."""
+    with ExitStack() as stack:
+        yield stack
+
+
 @pytest.fixture
-def database(target: str, prefect_api: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+def database(
+    target: str, prefect_api: str, worker_pools: ExitStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> str:
     """URL of the empty migrated database that flows will take for their target."""
+    worker_pools.enter_context(shared_pool(1))  # the one of the test before, unless a run failed and stopped it
     monkeypatch.setenv("DATABASE_URL", target)
     monkeypatch.setenv("HINDCAST_WORKERS", "1")
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     monkeypatch.chdir(tmp_path)  # away from any .env
     return target
+
+
+def _import_meanwhile() -> None:
+    """What the flows need, imported while the server starts: each takes seconds."""
+    import flows.backfill  # noqa: F401
+    from expectations.engine import load_great_expectations
+
+    load_great_expectations()
+
+
+def _client_settings(url: str) -> AbstractContextManager[object]:
+    import prefect.settings as names
+
+    return names.temporary_settings(
+        {
+            names.PREFECT_API_URL: url,
+            names.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # its thread takes a second to join, each flow
+            names.PREFECT_LOGGING_TO_API_ENABLED: False,  # the last logs are sent when the server is gone
+        }
+    )
 
 
 def _free_port() -> int:

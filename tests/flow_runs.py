@@ -1,6 +1,8 @@
 """Runs flows in this process, and reads what they leave."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,14 @@ def validate_export(file: Path, **parameters: Any) -> Outcome:
     from flows.validate_export import validate_export as flow
 
     return run_flow(flow, file=str(file), operator="ab", **parameters)
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Ask five times a second (each question costs the machine something) until it is so."""
+    deadline = time.monotonic() + 90
+    while not is_true():
+        assert time.monotonic() < deadline, "waited 90 s in vain"
+        time.sleep(0.2)
 
 
 def _read_report(path: str) -> dict[str, Any]:

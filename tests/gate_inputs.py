@@ -43,9 +43,7 @@ def events(rows: int = 20, **changes: dict[int, Any]) -> pd.DataFrame:
             columns[column][row] = value
     text = pd.StringDtype("pyarrow", na_value=np.nan)
     types = {"created_at": "datetime64[us, UTC]", "line": "int64"}
-    return pd.DataFrame(
-        {name: pd.Series(values, dtype=types.get(name, text)) for name, values in columns.items()}
-    )
+    return pd.DataFrame({name: pd.Series(values, dtype=types.get(name, text)) for name, values in columns.items()})
 
 
 def write_suite(directory: Path, *expectations: dict[str, Any], **fields: Any) -> Path:

@@ -29,9 +29,7 @@ def ask(server: EmbeddedServer, query: str) -> str:
 def start_in_a_process(server: EmbeddedServer, then: str = "") -> subprocess.Popen[str]:
     command = [sys.executable, "-c", STARTER + then, str(server.home), str(POSTGRES_VERSION)]
     environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:

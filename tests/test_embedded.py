@@ -76,9 +76,7 @@ def test_a_new_home_can_be_started_from_two_threads(server: EmbeddedServer) -> N
     assert first == second
 
 
-@pytest.mark.parametrize(
-    "name", ["postgres.new-*", "postgres.new-*/global/pg_control", "postgres/postmaster.pid"]
-)
+@pytest.mark.parametrize("name", ["postgres.new-*", "postgres.new-*/global/pg_control", "postgres/postmaster.pid"])
 def test_a_first_start_killed_at_any_point_can_be_done_again(server: EmbeddedServer, name: str) -> None:
     with start_in_a_process(server) as starter:
         wait_until(lambda: any(server.home.glob(name)))
@@ -174,9 +172,9 @@ def test_existing_data_keeps_its_version(server: EmbeddedServer) -> None:
     other = EmbeddedServer(server.home, version=34 - POSTGRES_VERSION)
 
     assert other.start().version == POSTGRES_VERSION
-    assert f"({POSTGRES_VERSION}" in subprocess.check_output(
-        [other.binary("pg_dump"), "--version"], text=True
-    ).replace("(PostgreSQL) ", "(")
+    assert f"({POSTGRES_VERSION}" in subprocess.check_output([other.binary("pg_dump"), "--version"], text=True).replace(
+        "(PostgreSQL) ", "("
+    )
 
 
 def test_data_of_a_version_we_lack_is_refused(server: EmbeddedServer) -> None:
@@ -216,9 +214,7 @@ def test_any_home_can_be_connected_to(tmp_path: Path, make_server: MakeServer, n
     assert not facts.socket_dir.exists()
 
 
-def test_settings_of_the_environment_do_not_leak_in(
-    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_the_environment_do_not_leak_in(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "PGPORT": "6543",
         "PGHOST": "nowhere",

@@ -71,9 +71,7 @@ def test_root_with_no_way_to_run_a_server_is_told_what_to_do(
 
 
 @needs_root
-def test_an_ordinary_user_can_run_it_and_root_can_stop_it(
-    open_tmp_path: Path, make_server: MakeServer
-) -> None:
+def test_an_ordinary_user_can_run_it_and_root_can_stop_it(open_tmp_path: Path, make_server: MakeServer) -> None:
     python = python_for_nobody()
     nobody = pwd.getpwnam("nobody")
     home = open_tmp_path / "home"
@@ -89,9 +87,7 @@ def test_an_ordinary_user_can_run_it_and_root_can_stop_it(
 
 
 @needs_root
-def test_data_of_another_user_is_refused_to_an_ordinary_user(
-    open_tmp_path: Path, make_server: MakeServer
-) -> None:
+def test_data_of_another_user_is_refused_to_an_ordinary_user(open_tmp_path: Path, make_server: MakeServer) -> None:
     python = python_for_nobody()
     make_server(open_tmp_path / "home").start()
     starter = [*python, STARTER, str(open_tmp_path / "home"), str(POSTGRES_VERSION)]
@@ -128,9 +124,7 @@ def python_for_nobody() -> list[str]:
     """A Python of our version that the user nobody can run, with all we import."""
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         try:
-            subprocess.run(
-                [python, "-c", "import hindcast.embedded"], **as_nobody(), check=True, capture_output=True
-            )
+            subprocess.run([python, "-c", "import hindcast.embedded"], **as_nobody(), check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
             continue
         return [python, "-c"]

@@ -18,7 +18,9 @@ from expectations.verdict import read_check
 
 
 def _facts(**changes: Any) -> pd.DataFrame:
-    facts = dict.fromkeys(["rejected", "skipped", "out_of_window", "duplicate", "conflict", "unaccounted", "damaged_parts"], 0)
+    facts = dict.fromkeys(
+        ["rejected", "skipped", "out_of_window", "duplicate", "conflict", "unaccounted", "damaged_parts"], 0
+    )
     facts |= {"lines": 10, "staged": 10, "reject_share": 0.0, "duplicate_share": 0.0}
     times = {name: pd.Timestamp("2024-01-01", tz="UTC") for name in ("first_at", "last_at")}
     frame = pd.DataFrame([facts | times | changes])
@@ -146,19 +148,14 @@ def test_rows_are_not_hashed_for_a_fingerprint(monkeypatch: pytest.MonkeyPatch) 
     assert (hashed, pandas_execution_engine.HASH_THRESHOLD) == ([], 0)
 
 
-def test_gate_prints_and_logs_nothing(
-    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_gate_prints_and_logs_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     run_frame_gate("analytics_history", events(), BOUNDS)
     assert (capfd.readouterr(), caplog.records) == (("", ""), [])
 
 
 def test_importing_the_gate_does_not_import_great_expectations() -> None:
     code = "import sys, expectations.gate; sys.exit('great_expectations' in sys.modules)"
-    assert (
-        subprocess.run([sys.executable, "-c", code], cwd=SHIPPED_DIRECTORY.parent, check=False).returncode
-        == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=SHIPPED_DIRECTORY.parent, check=False).returncode == 0
 
 
 def test_merged_batches_have_the_worst_status_and_the_sums() -> None:

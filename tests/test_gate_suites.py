@@ -33,9 +33,7 @@ def test_faulty_suite_is_refused_with_file_and_place(
         load_suite("mine", {}, directory)
 
 
-@pytest.mark.parametrize(
-    "text", ["{", '{"name": NaN}', '{"name": "mine", "name": "mine"}', "[" * 10_000, "3"]
-)
+@pytest.mark.parametrize("text", ["{", '{"name": NaN}', '{"name": "mine", "name": "mine"}', "[" * 10_000, "3"])
 def test_file_that_is_no_suite_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "mine.json").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"mine\.json"):

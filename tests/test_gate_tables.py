@@ -74,9 +74,7 @@ def test_suite_says_the_same_of_a_frame_and_of_a_table(target: tuple[psycopg.Con
     _insert(connection, frame)
     on_table = run_table_gate("analytics_history", TargetView(url, "events", {}), BOUNDS)
     on_frame = run_frame_gate("analytics_history", frame, BOUNDS)
-    facts = [
-        [(check.rule, check.status, check.observed) for check in on.checks] for on in (on_frame, on_table)
-    ]
+    facts = [[(check.rule, check.status, check.observed) for check in on.checks] for on in (on_frame, on_table)]
     assert facts[0] == facts[1]
     assert len(unmet(on_frame)) == 10
 
@@ -93,9 +91,7 @@ def test_gate_session_is_in_utc_and_leaves_no_session_behind(
     target: tuple[psycopg.Connection[Any], str], tmp_path: Path
 ) -> None:
     connection, url = target
-    connection.execute(
-        "CREATE VIEW zone AS SELECT nullif(current_setting('TimeZone') = 'UTC', false) AS event_id"
-    )
+    connection.execute("CREATE VIEW zone AS SELECT nullif(current_setting('TimeZone') = 'UTC', false) AS event_id")
     result = run_table_gate(
         "mine", TargetView(url, "zone", {"timezone": "Asia/Tokyo"}), {}, write_suite(tmp_path, not_null())
     )

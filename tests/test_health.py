@@ -106,9 +106,7 @@ def test_a_missing_file_is_created_with_its_folder(tmp_path):
 def test_a_file_that_is_no_json_object_is_refused_and_untouched(path, content):
     path.write_bytes(content)
 
-    with pytest.raises(
-        HindcastError, match=r"server_health_report\.json: expected one JSON object .* move it"
-    ):
+    with pytest.raises(HindcastError, match=r"server_health_report\.json: expected one JSON object .* move it"):
         add_health_entry(path, ENTRY)
     assert path.read_bytes() == content
 

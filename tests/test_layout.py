@@ -41,9 +41,7 @@ def test_a_layer_imports_nothing_above_it(layer: str) -> None:
 
 
 def test_only_tasks_define_tasks() -> None:
-    assert not [
-        path for path in SOURCES if "@task" in path.read_text().split("\n") and path.parent.name != "tasks"
-    ]
+    assert not [path for path in SOURCES if "@task" in path.read_text().split("\n") and path.parent.name != "tasks"]
 
 
 @pytest.mark.parametrize("folder", [*LAYERS, "tests", "bench"])

@@ -191,9 +191,7 @@ def test_a_dry_run_promises_no_proof_and_no_undo(report):
 
 
 def test_a_plan_says_what_would_be_new(report):
-    rows = [
-        {"month": "2024-07", "event_type": "t", "export": 9, "new": 6, "already_there": 2, "conflicting": 1}
-    ]
+    rows = [{"month": "2024-07", "event_type": "t", "export": 9, "new": 6, "already_there": 2, "conflicting": 1}]
     report |= {"plan": True, "loaded": None, "verification": None, "months": rows}
     summary = render_summary(report)
 
@@ -240,9 +238,7 @@ def test_a_day_without_events_is_a_gap_in_the_plot():
 
 def test_more_days_than_fit_are_drawn_as_months():
     days = [
-        {"day": f"{year}-{month:02d}-15", "before": 1, "after": 2}
-        for year in (2022, 2023)
-        for month in range(1, 13)
+        {"day": f"{year}-{month:02d}-15", "before": 1, "after": 2} for year in (2022, 2023) for month in range(1, 13)
     ]
     plot = plot_events(days, 1000, 200)
 

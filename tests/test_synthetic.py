@@ -169,12 +169,8 @@ def compared(answers: Answers) -> dict[str, Any]:
     return key
 
 
-@pytest.mark.parametrize(
-    ("count", "seed"), [(5000, 1), (21_000, 2**64 - 1), (1000, 3), (200, 4), (37, 5), (1, 6)]
-)
-def test_a_slow_reading_of_the_file_finds_what_the_answer_key_says(
-    tmp_path: Path, count: int, seed: int
-) -> None:
+@pytest.mark.parametrize(("count", "seed"), [(5000, 1), (21_000, 2**64 - 1), (1000, 3), (200, 4), (37, 5), (1, 6)])
+def test_a_slow_reading_of_the_file_finds_what_the_answer_key_says(tmp_path: Path, count: int, seed: int) -> None:
     answers = make(tmp_path / "export.jsonl", count, seed=seed)
     found = read_slowly([tmp_path / "export.jsonl"])
     expected = compared(answers)
@@ -210,9 +206,7 @@ def test_parts_in_order_are_the_single_file(tmp_path: Path) -> None:
     answers = make(tmp_path / "parts", 1000, parts=7)
     parts = sorted((tmp_path / "parts").iterdir())
     assert b"".join(part.read_bytes() for part in parts) == (tmp_path / "export.jsonl").read_bytes()
-    assert [(file.name, file.size_bytes) for file in answers.files] == [
-        (p.name, p.stat().st_size) for p in parts
-    ]
+    assert [(file.name, file.size_bytes) for file in answers.files] == [(p.name, p.stat().st_size) for p in parts]
     assert sum(file.records for file in answers.files) == 1000
 
 

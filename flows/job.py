@@ -1,0 +1,102 @@
+"""One flow run at work: its findings, settings, worker processes and target; how it begins and how it ends."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from expectations.engine import load_great_expectations
+from hindcast.database import connect, hold_target, require_schema, target_url
+from hindcast.findings import Findings, begin
+from hindcast.ledger import load_run, sum_counts
+from hindcast.manifest import Manifest, group_chunks, load_manifest
+from hindcast.plan import Request, load_plan
+from hindcast.pool import WorkerPool, shared_pool
+from hindcast.settings import Settings, load_settings
+from tasks.load import load_tasks
+from tasks.report import Target, reported
+
+# A task run costs Prefect milliseconds; this many records are seconds of work.
+RECORDS_A_TASK: Final = 50_000
+
+
+@dataclass
+class Job:
+    """One flow run at work: what it found so far, its settings, its worker processes, its target."""
+
+    findings: Findings
+    settings: Settings
+    pool: WorkerPool
+    target: Target
+
+    @property
+    def url(self) -> str:
+        assert self.target.url, "no target in a dry run"
+        return self.target.url
+
+    @property
+    def manifest(self) -> Manifest:
+        assert self.findings.manifest, "the export is not staged yet"
+        return self.findings.manifest
+
+    def load_calls(self, numbers: list[int]) -> tuple[list[Any], list[int]]:
+        """The worker calls for these chunks, and how many records each covers."""
+        findings = self.findings
+        assert findings.plan and findings.folder and findings.run
+        groups = group_chunks(self.manifest, numbers, RECORDS_A_TASK)
+        sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
+        return load_tasks(findings.plan, findings.folder, findings.run, self.url, groups), sizes
+
+
+@contextmanager
+def start_job(request: Request, is_dry_run: bool) -> Iterator[Job]:
+    """Begin: worker processes, and a report that is written however the steps end."""
+    settings = load_settings()
+    findings = begin(request, is_dry_run)
+    target = Target()
+    warm_up_gates()
+    processes = settings.workers or max(settings.pool_size, _cores())
+    with shared_pool(processes) as pool, reported(findings, target, settings):
+        yield Job(findings, settings, pool, target)
+
+
+def warm_up_gates() -> None:
+    """Import Great Expectations aside: it takes seconds of a core, and nothing before the gates needs it."""
+    threading.Thread(target=load_great_expectations, daemon=True).start()
+
+
+@contextmanager
+def hold(job: Job) -> Iterator[None]:
+    """Be the target's one writer; its schema and version are right."""
+    job.target.url = target_url(job.settings)
+    with connect(job.url, job.settings) as connection:
+        require_schema(connection)
+    with hold_target(job.url, job.settings):
+        try:
+            yield
+        except BaseException:
+            job.pool.stop()  # once the lock is free, nobody of ours writes
+            raise
+
+
+def find_job(job: Job, run_id: str) -> None:
+    """Take up a run of the ledger, to look at it again; the ledger is not changed."""
+    findings, job.target.is_closing = job.findings, False
+    job.target.url = target_url(job.settings)
+    with connect(job.url, job.settings) as connection:
+        require_schema(connection)
+        findings.run, row = load_run(connection, run_id)
+        findings.counts = sum_counts(connection, findings.run.run_id)
+    findings.label = f"-verify-{findings.started_at:%Y%m%dT%H%M%S}"
+    findings.folder = job.settings.staging_dir / f"{row['dataset']}-{row['plan_hash'][:16]}"
+    findings.plan, findings.manifest = load_plan(findings.folder), load_manifest(findings.folder)
+    findings.request = replace(findings.request, file=row["export"], operator=row["operator"])
+    findings.first_byte_at = time.time()
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
