@@ -138,6 +138,7 @@ def _figures(findings: Findings) -> dict[str, Any]:
         "lines",
         "staged",
         "loaded",
+        "replaced",
         "derived",
         "duplicate",
         "conflict",
