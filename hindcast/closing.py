@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hindcast.database import connect
-from hindcast.errors import HindcastError, TargetError, TransientError, WorkerDied
+from hindcast.errors import ConfigurationError, HindcastError, TargetError, TransientError, WorkerDied
 from hindcast.findings import Findings, build_report, write_rejects
 from hindcast.health import HealthEntry, add_health_entry
 from hindcast.ledger import count_replaced, finish_run, sum_counts
@@ -39,7 +39,9 @@ def close_run(findings: Findings, error: BaseException | None, url: str | None, 
     if url and findings.run:
         with contextlib.suppress(TargetError), connect(url, settings) as connection:
             finish_run(connection, findings.run.run_id, status, report)
-        _note_health(findings, report, settings)
+        # What ended the run is to be told, not that its entry could not be written either.
+        with contextlib.suppress(*([ConfigurationError] if error else [])):
+            _note_health(findings, report, settings)
     return report
 
 
