@@ -6,24 +6,12 @@ from typing import TYPE_CHECKING
 from hindcast.copying import format_ids
 from hindcast.manifest import Manifest, Totals
 from hindcast.rollups import RollupProof
-from hindcast.staging import read_chunk
+from hindcast.staging import SCHEMA, read_chunk
 
 if TYPE_CHECKING:
     import pandas
 
-_TEXTS = (
-    "tenant",
-    "event_type",
-    "user_id",
-    "anonymous_id",
-    "session_id",
-    "course_id",
-    "lesson_id",
-    "module_id",
-    "user_agent",
-    "payload",
-    "source_event_id",
-)
+_TEXTS = tuple(name for name, kind in zip(SCHEMA.names, SCHEMA.types, strict=True) if kind == "string")
 
 
 def staged_frame(folder: Path, manifest: Manifest, numbers: tuple[int, ...]) -> "pandas.DataFrame":
