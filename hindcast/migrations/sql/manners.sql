@@ -1,0 +1,2 @@
+-- Manners: what the governor decided, kept exports.
+SELECT 1;

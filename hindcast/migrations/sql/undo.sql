@@ -1,0 +1,2 @@
+-- Undo: archives of pruned rows.
+SELECT 1;
