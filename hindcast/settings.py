@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         0.01, description="share of rejected records over which the export gate fails"
     )
     gate_batch_rows: Annotated[int, Field(ge=1)] = Field(
-        100_000, description="staged events a gate batch; smaller batches cost more a row"
+        250_000, description="staged events a gate batch; smaller batches cost more a row"
     )
     expectations_dir: Path | None = Field(None, description="suites of your own, instead of the shipped ones")
     spot_checks: Annotated[int, Field(ge=0, le=100_000)] = Field(
