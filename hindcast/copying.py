@@ -4,6 +4,7 @@ import io
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import psycopg
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -56,15 +57,26 @@ def format_ids(ids: pa.ChunkedArray) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(array), [None, offsets, pa.py_buffer(texts.tobytes())])
 
 
+def format_times(microseconds: npt.NDArray[np.int64]) -> pa.Array:
+    """Times in microseconds since 1970 as texts in UTC; Arrow's own take four microseconds each."""
+    texts = np.datetime_as_string(microseconds.astype("datetime64[us]"), timezone="UTC").astype(
+        "S27"
+    )  # 2024-01-31T23:59:59.000000Z
+    width = texts.dtype.itemsize
+    offsets = pa.py_buffer(np.arange(0, width * len(texts) + 1, width, dtype=np.int32))
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, offsets, pa.py_buffer(texts.tobytes())])
+
+
 def _write_csv(staged: StagedRows, chunk_id: int, now_microseconds: int) -> memoryview:
     table, count = staged.table, len(staged)
     constants = {
         "source": pa.scalar(staged.source),
         "import_chunk_id": pa.scalar(chunk_id),
-        "imported_at": pa.scalar(now_microseconds, pa.timestamp("us", tz="UTC")),
+        "imported_at": format_times(np.array([now_microseconds]))[0],
     }
     columns = {name: pa.repeat(value, count) for name, value in constants.items()}
     columns |= {"event_id": format_ids(table["event_id"]), "export_line": table["line"]}
+    columns |= {"created_at": format_times(staged.microseconds)}
     columns |= {name: table[name] for name in COLUMNS if name not in columns}
     sink = io.BytesIO()
     pa_csv.write_csv(pa.table([columns[name] for name in COLUMNS], list(COLUMNS)), sink, _OPTIONS)
