@@ -12,17 +12,15 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-import pyarrow as pa
 
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
-from hindcast.known import KnownDigest, fetch_by_id, fetch_digests
+from hindcast.known import Matches, fetch_by_id, match_rows
 from hindcast.load import LoadTask
 from hindcast.manifest import Chunk, Manifest, load_manifest
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows, digest_rows, read_staged_rows, to_matrix
 from hindcast.staging import count_months
-from hindcast.times import from_microseconds
 
 KEPT_DIFFERENCES: Final = 50
 
@@ -131,35 +129,31 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, folder: Path, 
         return ChunkProof(chunk.number, expected=len(staged), missing=len(staged), is_digest_equal=False)
     chunk_id, digest, loaded = ledger
     staged = staged.without_lines(_kept_out(connection, task.run_id, chunk.part, chunk_id))
-    found = fetch_digests(connection, staged)
-    is_equal = [
-        (known := found.get(event_id)) is not None and known.content_hash == content_hash
-        for event_id, content_hash in zip(staged.ids, staged.hashes, strict=True)
-    ]
-    wrong = [index for index, equal in enumerate(is_equal) if not equal]
-    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(staged) - len(wrong))
-    proof.missing = sum(staged.ids[index] not in found for index in wrong)
-    proof.differing = len(wrong) - proof.missing
-    proof.months = _count_both(staged, is_equal, [found[staged.ids[n]] for n in wrong if staged.ids[n] in found])
-    own = [(event_id, known.content_hash) for event_id, known in found.items() if known.import_chunk_id == chunk_id]
-    ids, hashes = to_matrix([event_id for event_id, _ in own]), to_matrix([content for _, content in own])
+    matches = match_rows(connection, staged)
+    wrong = [index for index in range(len(staged)) if index not in matches.equal]
+    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(matches.equal))
+    proof.differing = len(matches.differing)
+    proof.missing = len(wrong) - proof.differing
+    proof.months = _count_both(staged, matches)
+    own = {staged.ids[n]: staged.hashes[n] for n, owner in matches.equal.items() if owner == chunk_id}
+    own |= {
+        row.event_id.bytes: row.content_hash for row in matches.differing.values() if row.import_chunk_id == chunk_id
+    }
     # Rows deleted since and loaded again carry a later chunk's id: then their content speaks for them alone.
     are_others = len(own) < loaded and proof.matching == proof.expected
-    proof.is_digest_equal = are_others or digest_rows(ids, hashes) == digest
+    proof.is_digest_equal = are_others or digest_rows(to_matrix(list(own)), to_matrix(list(own.values()))) == digest
     proof.differences = _name_differences(connection, chunk, staged.take(wrong[:KEPT_DIFFERENCES]))
     return proof
 
 
-def _count_both(
-    staged: StagedRows, is_equal: list[bool], differing: list[KnownDigest]
-) -> list[tuple[str, str, int, int]]:
-    """Count export and table by month and type; a row of the table with the digest of its record says the same."""
+def _count_both(staged: StagedRows, matches: Matches) -> list[tuple[str, str, int, int]]:
+    """Count export and table by month and type; a row of the table equal to its record says the same."""
     if not len(staged):
         return []
     export = count_months(staged.table)
-    table = count_months(staged.table.filter(pa.array(is_equal))) if any(is_equal) else Counter()
-    for known in differing:
-        table[from_microseconds(known.microseconds).isoformat()[:7], known.event_type] += 1
+    table = count_months(staged.take(sorted(matches.equal)).table) if matches.equal else Counter()
+    for known in matches.differing.values():
+        table[known.created_at.isoformat()[:7], known.values["event_type"]] += 1
     return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]
 
 
