@@ -1,6 +1,5 @@
 """The `hindcast` command. Imports stay light: Prefect, Great Expectations and pandas load when a command needs them."""
 
-import contextlib
 import glob
 import json
 import sys
@@ -11,9 +10,9 @@ import click
 
 from flows.cli_database import db, psql
 from flows.cli_ledger import rejects, runs
-from flows.terminal import fail, show_progress, show_report
+from flows.cli_undo import archives, restore, rollback
+from flows.terminal import fail, prepared, show_progress, show_report
 from hindcast.errors import ExportError, RunFailed
-from hindcast.settings import Settings, load_settings
 from hindcast.window import parse_window
 
 FORMATS = ("analytics_history",)
@@ -177,18 +176,6 @@ def generate(format_: str, count: int, seed: int, out: Path, parts: int, defects
         click.echo(f"{out}: {answers.lines:,} records, {answers.rejected:,} of them bad; key in {out}.answers.json")
 
 
-@contextlib.contextmanager
-def prepared(is_verbose: bool) -> Any:
-    """Settings read, Prefect's environment set, errors shown as one line."""
-    with fail(is_verbose):
-        from flows.environment import prepare_prefect
-
-        settings: Settings = load_settings()
-        settings.home.mkdir(parents=True, exist_ok=True)
-        prepare_prefect(settings, is_verbose)
-        yield settings
-
-
 def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     """Run a flow in this process, with progress, and show its report."""
     from flows.job import warm_up_gates
@@ -221,7 +208,7 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (db, psql, runs, rejects):
+for command in (rollback, restore, archives, db, psql, runs, rejects):
     cli.add_command(command)
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.cli import prepared
-from flows.terminal import show_progress, show_report
+from flows.terminal import prepared, show_progress, show_report
 from hindcast.errors import RunFailed
 
 RECORDS = 200_000

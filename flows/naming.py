@@ -20,6 +20,20 @@ def name_rollup() -> str:
     return f"rollup {flow_run.parameters.get('window') or 'all days'}"
 
 
+def name_rollback() -> str:
+    """`rollback preview run 1a2b3c4d`, `rollback apply 2024-01-01..2024-02-01 lesson_started`."""
+    given = flow_run.parameters
+    run = f"run {given['run'][:8]}" if given.get("run") else None
+    names = ("window", "source", "event_type", "tenant")
+    pieces = ("rollback", given.get("mode", "preview"), run, *(given.get(name) for name in names))
+    return " ".join(str(piece) for piece in pieces if piece)
+
+
+def name_restore() -> str:
+    """`restore 1a2b3c4d`."""
+    return f"restore {str(flow_run.parameters.get('archive', '')).rstrip('/').rpartition('/')[2][:8]}"
+
+
 def _name(verb: str) -> str:
     parameters = flow_run.parameters
     file = PurePosixPath(str(parameters.get("file", ""))).name

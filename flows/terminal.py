@@ -11,6 +11,7 @@ import click
 
 from hindcast.errors import HindcastError
 from hindcast.progress import listening
+from hindcast.settings import Settings, load_settings
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 STEPS = {
@@ -20,6 +21,10 @@ STEPS = {
     "load": "loading",
     "rollup": "rollups",
     "verify": "verifying",
+    "archive": "archiving",
+    "read again": "reading the archive",
+    "delete": "deleting",
+    "restore": "restoring",
 }
 
 
@@ -47,6 +52,18 @@ def fail(is_verbose: bool | None = None) -> Iterator[None]:
         hint = "; run with --verbose for the traceback" if is_verbose is False else ""
         click.echo(f"hindcast: unexpected {_one_line(error)}{hint}", err=True)
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def prepared(is_verbose: bool) -> Iterator[Settings]:
+    """Settings read, Prefect's environment set, errors shown as one line."""
+    with fail(is_verbose):
+        from flows.environment import prepare_prefect
+
+        settings = load_settings()
+        settings.home.mkdir(parents=True, exist_ok=True)
+        prepare_prefect(settings, is_verbose)
+        yield settings
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@
     ├── VerificationError    what is in the table is not what was in the files: look at the report
     ├── TargetError          the database refused, is missing or has the wrong shape
     │   └── TransientError   lost connection, deadlock, timeout: worth trying again
+    ├── ArchiveError         an archive cannot be written, found or read, or is not what was written
     ├── WorkerDied           a worker process was killed: worth trying again, nothing is half done
     └── RunFailed            a run ended with any of these; its report is written
 
@@ -54,6 +55,10 @@ class TargetError(HindcastError):
 
 class TransientError(TargetError):
     """A fault of the moment: a lost connection, a deadlock, a timeout. The same call may succeed later."""
+
+
+class ArchiveError(HindcastError):
+    """An archive of pruned rows cannot be written, found or read, or is not what was written."""
 
 
 class WorkerDied(HindcastError):
