@@ -11,6 +11,7 @@ import click
 
 from flows.cli_database import db, psql
 from flows.cli_ledger import rejects, runs
+from flows.cli_up import up
 from flows.terminal import fail, show_progress, show_report
 from hindcast.errors import ExportError, RunFailed
 from hindcast.settings import Settings, load_settings
@@ -221,7 +222,7 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (db, psql, runs, rejects):
+for command in (db, psql, runs, rejects, up):
     cli.add_command(command)
 
 
