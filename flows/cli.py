@@ -137,8 +137,10 @@ def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows. One transaction a rollup."""
     with prepared(verbose):
         parse_window(window)
+        from flows.private_server import await_private_server
         from flows.rollup import rollup as flow
 
+        await_private_server()
         proofs = flow(window)
         if is_json:
             click.echo(json.dumps(proofs))
@@ -180,21 +182,27 @@ def generate(format_: str, count: int, seed: int, out: Path, parts: int, defects
 
 @contextlib.contextmanager
 def prepared(is_verbose: bool) -> Any:
-    """Settings read, Prefect's environment set, errors shown as one line."""
+    """Settings read, Prefect's environment set and its server starting; errors shown as one line."""
     with fail(is_verbose):
         from flows.environment import prepare_prefect
+        from flows.interrupt import leaving_promptly
+        from flows.private_server import start_private_server
 
-        settings: Settings = load_settings()
-        settings.home.mkdir(parents=True, exist_ok=True)
-        prepare_prefect(settings, is_verbose)
-        yield settings
+        with leaving_promptly():
+            settings: Settings = load_settings()
+            settings.home.mkdir(parents=True, exist_ok=True)
+            prepare_prefect(settings, is_verbose)
+            start_private_server(settings)
+            yield settings
 
 
 def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     """Run a flow in this process, with progress, and show its report."""
     from flows.job import warm_up_gates
+    from flows.private_server import await_private_server
 
     warm_up_gates()  # while Prefect's server starts
+    await_private_server()
     try:
         with show_progress(is_json):
             path = flow(**parameters)

@@ -32,8 +32,9 @@ def up(port: int, workers: int) -> None:
     """
     with fail():
         from flows.environment import announced, find_live_server, prepare_prefect
-        from flows.launcher import Launcher, find_prefect_file, fresh_logs, require_free_port
+        from flows.launcher import Launcher, find_prefect_file, fresh_logs
         from hindcast.errors import ConfigurationError
+        from hindcast.sockets import require_free_port
 
         settings = load_settings()
         running = find_live_server(settings)

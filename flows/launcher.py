@@ -7,7 +7,6 @@ of it is left, except the embedded PostgreSQL, which is not its own.
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,9 +20,9 @@ import psutil
 
 from flows.environment import owned_processes
 from hindcast.errors import ConfigurationError, HindcastError
+from hindcast.sockets import LOOPBACK
 
 POOL: Final = "hindcast"
-LOOPBACK: Final = "127.0.0.1"
 PROJECT: Final = Path(__file__).resolve().parents[1]
 # Prefect imports for 5 to 30 s on a busy machine, and creates its database at the first start.
 READY_SECONDS: Final = 180
@@ -138,18 +137,6 @@ class Launcher:
         path = self.logs / f"{name}.log"
         lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip(" ╭╮╰╯│─")]
         return f"{' | '.join(lines[-3:])[-400:] or 'it said nothing'} (all of it: {path})"
-
-
-def require_free_port(port: int) -> None:
-    """Raise ConfigurationError when somebody listens on the port already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"port {port}: cannot be used ({error.strerror}); stop what uses it or choose another with --port"
-            ) from None
 
 
 def find_prefect_file(folder: Path) -> Path:

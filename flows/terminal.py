@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
+from flows.interrupt import INTERRUPTED, SENTENCE
 from hindcast.errors import HindcastError
 from hindcast.progress import listening
 
-INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 STEPS = {
     "extract": "reading and checking",
     "gate": "gates",
@@ -39,7 +39,7 @@ def fail(is_verbose: bool | None = None) -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise  # click's own ways to end
     except KeyboardInterrupt:
-        click.echo("hindcast: interrupted; what is committed stays, the same command goes on from there", err=True)
+        click.echo(SENTENCE, err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001  # the shell's last resort: a line and an exit code
         if is_verbose is not False:
