@@ -11,6 +11,7 @@ import click
 from flows.cli_database import db, psql
 from flows.cli_ledger import rejects, runs
 from flows.cli_undo import archives, restore, rollback
+from flows.cli_up import up
 from flows.terminal import fail, prepared, show_progress, show_report
 from hindcast.errors import ExportError, RunFailed
 from hindcast.window import parse_window
@@ -135,8 +136,10 @@ def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows. One transaction a rollup."""
     with prepared(verbose):
         parse_window(window)
+        from flows.private_server import await_private_server
         from flows.rollup import rollup as flow
 
+        await_private_server()
         proofs = flow(window)
         if is_json:
             click.echo(json.dumps(proofs))
@@ -179,8 +182,10 @@ def generate(format_: str, count: int, seed: int, out: Path, parts: int, defects
 def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     """Run a flow in this process, with progress, and show its report."""
     from flows.job import warm_up_gates
+    from flows.private_server import await_private_server
 
     warm_up_gates()  # while Prefect's server starts
+    await_private_server()
     try:
         with show_progress(is_json):
             path = flow(**parameters)
@@ -208,7 +213,7 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (rollback, restore, archives, db, psql, runs, rejects):
+for command in (rollback, restore, archives, db, psql, runs, rejects, up):
     cli.add_command(command)
 
 

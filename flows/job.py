@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from expectations.engine import load_great_expectations
 from hindcast.database import connect, hold_target, require_schema, target_url
+from hindcast.errors import WindowClosed
 from hindcast.findings import Findings, begin
 from hindcast.ledger import load_run, sum_counts
 from hindcast.manifest import Manifest, group_chunks, load_manifest
@@ -25,12 +26,16 @@ RECORDS_A_TASK: Final = 50_000
 
 @dataclass
 class Job:
-    """One flow run at work: what it found so far, its settings, its worker processes, its target."""
+    """One flow run at work: what it found so far, its settings, its worker processes, its target.
+
+    `closes_at` (epoch seconds) is when the low-traffic window closes: no chunk is begun from then on.
+    """
 
     findings: Findings
     settings: Settings
     pool: WorkerPool
     target: Target
+    closes_at: float | None = None
 
     @property
     def url(self) -> str:
@@ -50,17 +55,22 @@ class Job:
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
         return load_tasks(findings.plan, findings.folder, findings.run, self.url, groups), sizes
 
+    def require_open(self) -> None:
+        """Raise WindowClosed once the low-traffic window has closed."""
+        if self.closes_at is not None and time.time() >= self.closes_at:
+            raise WindowClosed("the low-traffic window closed; run again to go on")
+
 
 @contextmanager
-def start_job(request: Request, is_dry_run: bool) -> Iterator[Job]:
+def start_job(request: Request, is_dry_run: bool, closes_at: float | None = None) -> Iterator[Job]:
     """Begin: worker processes, and a report that is written however the steps end."""
     settings = load_settings()
-    findings = begin(request, is_dry_run)
+    findings = begin(replace(request, operator=request.operator or settings.operator), is_dry_run)
     target = Target()
     warm_up_gates()
     processes = settings.workers or max(settings.pool_size, _cores())
     with shared_pool(processes) as pool, reported(findings, target, settings):
-        yield Job(findings, settings, pool, target)
+        yield Job(findings, settings, pool, target, closes_at)
 
 
 def warm_up_gates() -> None:

@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.naming import name_rollup
+from flows.parameters import WindowText
 from flows.steps import rebuild_window
 
 
@@ -17,7 +18,7 @@ from flows.steps import rebuild_window
     flow_run_name=name_rollup,
     task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
-def rollup(window: str | None = None) -> list[dict[str, Any]]:
+def rollup(window: WindowText | None = None) -> list[dict[str, Any]]:
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows.
 
     Args:

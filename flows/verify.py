@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.job import find_job, start_job
+from flows.parameters import RunId
 from flows.steps import verify as verify_rows
 from hindcast.plan import Request
 
@@ -17,7 +18,7 @@ from hindcast.plan import Request
     flow_run_name="verify {run}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
-def verify(run: str) -> str | None:
+def verify(run: RunId) -> str | None:
     """Compare the table with a run's export; fails naming the first row that differs.
 
     Args:

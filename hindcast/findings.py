@@ -94,6 +94,7 @@ def build_report(findings: Findings, status: str, report_path: Path) -> dict[str
         "operator": request.operator,
         "window": [format_utc(plan.start), format_utc(plan.end)] if plan and (plan.start or plan.end) else None,
         "tenant": request.tenant,
+        "limit": request.limit,
         "attempts": findings.run.attempts if findings.run else None,
         "started_at": format_utc(findings.started_at),
         "finished_at": format_utc(datetime.now(UTC)),

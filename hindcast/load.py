@@ -4,6 +4,7 @@ First the rows are simply copied; when one is there already the chunk is done ag
 chunk that the ledger has is a no-op, so any number of attempts, kills and races end in the same table.
 """
 
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -35,11 +36,13 @@ class LoadTask:
     on_conflict: str
     chunks: tuple[int, ...]
     asks_own_ids: bool = True  # False: the table held none of this source when the run began
+    not_after: float | None = None  # epoch seconds; no chunk is begun from then on
 
 
 def load_chunks(task: LoadTask) -> list[Counts]:
     """Load chunks one after the other on one connection; runs in a worker.
 
+    Returns the counts of the chunks begun before `not_after`: as many as were given unless that came first.
     Safe to call again after any error; raises GateError when a row contradicts the table and that is to fail.
     """
     folder = Path(task.folder)
@@ -50,7 +53,12 @@ def load_chunks(task: LoadTask) -> list[Counts]:
     settings = load_settings()
     loader = _Loader(task, folder)
     with connect(task.url, settings) as connection:
-        return [loader.load(connection, manifest.chunks[n], conflicts.get(n, [])) for n in task.chunks]
+        counts = []
+        for n in task.chunks:
+            if task.not_after is not None and time.time() >= task.not_after:
+                break
+            counts.append(loader.load(connection, manifest.chunks[n], conflicts.get(n, [])))
+        return counts
 
 
 # Another writer may take a key between the question and the write; more often than this is no accident.

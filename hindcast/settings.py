@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     gate_batch_rows: Annotated[int, Field(ge=1)] = Field(
         250_000, description="staged events a gate batch; smaller batches cost more a row"
     )
+    inbox: str = Field("", description="folder or s3:// prefix where exports arrive, for the nightly deployment")
     expectations_dir: Path | None = Field(None, description="suites of your own, instead of the shipped ones")
     spot_checks: Annotated[int, Field(ge=0, le=100_000)] = Field(
         200, description="records re-read from the export's own bytes after the load"

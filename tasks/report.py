@@ -10,7 +10,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from hindcast.closing import close_run
-from hindcast.errors import HindcastError, RunFailed
+from hindcast.errors import HindcastError, RunFailed, WindowClosed
 from hindcast.findings import Findings
 from hindcast.report import render_markdown
 from hindcast.settings import Settings
@@ -29,10 +29,15 @@ class Target:
 def reported(findings: Findings, target: Target, settings: Settings) -> Iterator[None]:
     """Close the run and publish the report when the steps end, fail or are cancelled.
 
-    Raises RunFailed, with the report's path, for what was wrong with the world; anything else goes on as it is.
+    Raises RunFailed, with the report's path, for what was wrong with the world, and WindowClosed, also with it;
+    anything else goes on as it is.
     """
     try:
         yield
+    except WindowClosed as closed:
+        target.report_path = publish_report(findings, closed, target, settings)["report_path"]
+        closed.report_path = target.report_path
+        raise
     except HindcastError as error:
         target.report_path = publish_report(findings, error, target, settings)["report_path"]
         raise RunFailed(str(error), target.report_path, error.exit_code) from error
