@@ -28,6 +28,7 @@ from hindcast.plan import Request
 @flow(
     name="backfill",
     flow_run_name=name_backfill,
+    persist_result=True,
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
 def backfill(

@@ -14,7 +14,7 @@ from hindcast.synthetic import GenerateSpec
 from hindcast.synthetic import generate as make_export
 
 
-@flow(name="generate", flow_run_name="generate {format} {count}")
+@flow(name="generate", flow_run_name="generate {format} {count}", persist_result=True)
 def generate(
     out: ExportPath,
     format: Format = "analytics_history",

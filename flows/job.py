@@ -3,14 +3,13 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from expectations.engine import load_great_expectations
 from hindcast.database import connect, hold_target, require_schema, target_url
-from hindcast.errors import WindowClosed
 from hindcast.findings import Findings, begin
 from hindcast.ledger import load_run, sum_counts
 from hindcast.manifest import Manifest, group_chunks, load_manifest
@@ -55,10 +54,10 @@ class Job:
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
         return load_tasks(findings.plan, findings.folder, findings.run, self.url, groups), sizes
 
-    def require_open(self) -> None:
-        """Raise WindowClosed once the low-traffic window has closed."""
-        if self.closes_at is not None and time.time() >= self.closes_at:
-            raise WindowClosed("the low-traffic window closed; run again to go on")
+    def bytes_of(self, numbers: Iterable[int]) -> int:
+        """How many bytes of the export, decompressed, these chunks were."""
+        chunks = (self.manifest.chunks[number].staged_as for number in numbers)
+        return sum(chunk.last_byte - chunk.first_byte for chunk in chunks)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from flows.steps import rebuild_window
 @flow(
     name="rollup",
     flow_run_name=name_rollup,
+    persist_result=True,
     task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
 def rollup(window: WindowText | None = None) -> list[dict[str, Any]]:

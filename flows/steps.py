@@ -104,8 +104,9 @@ def load(job: Job) -> None:
             asks = bool(findings.run.committed) or holds_own_ids(connection, findings.run.format)
         calls = [replace(call, asks_own_ids=asks, not_after=job.closes_at) for call in calls]
         futures = [load_chunks.submit(call, job.pool) for call in calls]
-        progress = StepProgress("load", sum(sizes), "records")
-        loaded = sum(len(counts) for counts in gather(futures, sizes, progress))
+        progress = StepProgress("load", sum(sizes), "records", "bytes")
+        read = [job.bytes_of(call.chunks) for call in calls]
+        loaded = sum(len(counts) for counts in gather(futures, sizes, progress, read))
         with connect(job.url, job.settings) as connection:
             findings.counts = sum_counts(connection, findings.run.run_id)
             findings.table_conflicts = list_conflicts(connection, findings.run.run_id)

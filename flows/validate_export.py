@@ -27,6 +27,7 @@ from hindcast.plan import Request
 @flow(
     name="validate-export",
     flow_run_name=name_validation,
+    persist_result=True,
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
 def validate_export(

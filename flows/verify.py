@@ -16,6 +16,7 @@ from hindcast.plan import Request
 @flow(
     name="verify",
     flow_run_name="verify {run}",
+    persist_result=True,
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
 def verify(run: RunId) -> str | None:

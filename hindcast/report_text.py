@@ -65,24 +65,29 @@ def render_summary(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_gate(gate: dict[str, Any]) -> str:
-    """One gate as Markdown: every check, and for those that did not pass the failing values with part and line."""
-    checks = [
-        (check["rule"], check["description"], check["severity"], check["status"], check["observed"])
-        for check in gate["checks"]
-    ]
-    samples = [
-        (check["rule"], _place(sample), sample["value"])
-        for check in gate["checks"]
-        if tone(check["status"]) != "good"
-        for sample in check["samples"]
-    ]
-    pieces = [
-        f"# Gate {_cell(_gate(gate))}",
-        _table("Checks", ("rule", "what", "severity", "status", "observed"), checks),
-        _table("Failing values", ("rule", "where", "value"), samples),
-    ]
-    return "\n\n".join(piece for piece in pieces if piece)
+def describe_gate(gate: dict[str, Any]) -> str:
+    """A gate in a sentence: `export warned: 11 of 12 checks passed on 1 row`."""
+    return _gate(gate)
+
+
+def tabulate_gate(gate: dict[str, Any]) -> list[dict[str, str]]:
+    """One gate as the rows of a table: what failed first, each check followed by its failing values, part and line."""
+    rows = []
+    for check in sorted(
+        gate["checks"], key=lambda check: ("bad", "warn", "plain", "good").index(tone(check["status"]))
+    ):
+        names = ("rule", "description", "severity", "status", "observed")
+        row = dict(
+            zip(("rule", "what", "severity", "status", "observed"), (_short(check[n]) for n in names), strict=True)
+        )
+        rows.append(row | {"where": "", "value": ""})
+        if tone(check["status"]) != "good":
+            rows.extend(
+                dict.fromkeys(row, "")
+                | {"rule": row["rule"], "where": _place(sample), "value": _short(sample["value"])}
+                for sample in check["samples"]
+            )
+    return rows
 
 
 def _line(text: Any) -> str:

@@ -32,10 +32,10 @@ def stage_export(plan: Plan, folder: Path, pool: WorkerPool, closes_at: float | 
 
     None when `closes_at` (epoch seconds) came first; what is staged by then stays.
     """
-    progress = StepProgress("extract", sum(part.size_bytes for part in plan.parts), "bytes")
+    progress = StepProgress("extract", sum(part.size_bytes for part in plan.parts), "bytes", "records")
 
     def advance(segment: Segment) -> None:
-        progress.advance(segment.bytes_read)
+        progress.advance(segment.bytes_read, sum(chunk.records for chunk in segment.chunks))
         if closes_at is not None and time.time() >= closes_at:
             raise WindowClosed("closed while the export was being read")
 

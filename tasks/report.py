@@ -14,6 +14,7 @@ from hindcast.errors import HindcastError, RunFailed, WindowClosed
 from hindcast.findings import Findings
 from hindcast.report import render_markdown
 from hindcast.settings import Settings
+from tasks.events import tell_end
 
 
 @dataclass
@@ -53,6 +54,14 @@ def publish_report(
 ) -> dict[str, Any]:
     """Write report.json and report.html, close the run in the ledger, publish the artifacts."""
     report = close_run(findings, error, target.url if target.is_closing else None, settings)
-    create_markdown_artifact(key="report", markdown=render_markdown(report), description=f"run {findings.name}")
+    create_markdown_artifact(key="report", markdown=_with_link(report), description=f"run {findings.name}")
     create_link_artifact(link=f"file://{report['report_path']}", link_text="report.html", key="report-html")
+    tell_end(report, findings.name, error)
     return report
+
+
+def _with_link(report: dict[str, Any]) -> str:
+    path = report["report_path"]
+    return (
+        f"{render_markdown(report)}\n\n---\nThe whole report: [report.html](file://{path}), on the worker at `{path}`"
+    )
