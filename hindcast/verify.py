@@ -7,20 +7,23 @@ it is now; the loader's counters are not asked.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 
+from hindcast.archived_ids import find_archived
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
 from hindcast.known import Matches, fetch_by_id, match_rows
 from hindcast.load import LoadTask
 from hindcast.manifest import Chunk, Manifest, load_manifest
-from hindcast.settings import load_settings
+from hindcast.settings import Settings, load_settings
 from hindcast.staged_rows import StagedRows, digest_rows, read_staged_rows, to_matrix
 from hindcast.staging import count_months
+from hindcast.times import from_microseconds
 
 KEPT_DIFFERENCES: Final = 50
 
@@ -38,13 +41,17 @@ class Difference:
 
 @dataclass
 class ChunkProof:
-    """What was found in the table for a chunk's events (repeats and kept conflicts are not looked for)."""
+    """What was found in the table for a chunk's events.
+
+    Repeats and kept conflicts are not looked for; `pruned` events were rolled back since, and are not among the others.
+    """
 
     chunk: int
     expected: int = 0
     matching: int = 0
     missing: int = 0
     differing: int = 0
+    pruned: int = 0
     is_digest_equal: bool = True
     months: list[tuple[str, str, int, int]] = field(default_factory=list)  # month, type, export, table
     differences: list[Difference] = field(default_factory=list)
@@ -71,9 +78,10 @@ class Verification:
 def verify_chunks(task: LoadTask) -> list[ChunkProof]:
     """Compare chunks with the table, row by row; runs in a worker. Reads only."""
     folder = Path(task.folder)
-    manifest = load_manifest(folder)
-    with connect(task.url, load_settings()) as connection:
-        return [_verify_chunk(connection, task, folder, manifest.chunks[number]) for number in task.chunks]
+    manifest, settings = load_manifest(folder), load_settings()
+    with connect(task.url, settings) as connection:
+        archived = _Archived(connection, settings)
+        return [_verify_chunk(connection, task, archived, manifest.chunks[number]) for number in task.chunks]
 
 
 def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification:
@@ -83,6 +91,8 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
         verification.differences.extend(proof.differences[: KEPT_DIFFERENCES - len(verification.differences)])
     expected, matching = sum(p.expected for p in proofs), sum(p.matching for p in proofs)
     missing, differing = sum(p.missing for p in proofs), sum(p.differing for p in proofs)
+    pruned = sum(p.pruned for p in proofs)
+    rolled_back = f" {pruned:,} were rolled back since and are not looked for;" if pruned else ""
     months = verification.months
     unequal = [m for m in months if m[2] != m[3]]
     first = "".join(f"; {m[0]} {m[1]}: {m[2]:,} in the export, {m[3]:,} in the table" for m in unequal[:1])
@@ -96,7 +106,7 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
         "content",
         matching == expected and len(proofs) == len(manifest.chunks),
         f"{matching:,} of {expected:,} rows have the content digest of their record;"
-        f" {missing:,} missing, {differing:,} different;"
+        f" {missing:,} missing, {differing:,} different;{rolled_back}"
         f" {len(proofs)} of {len(manifest.chunks)} chunks looked at",
     )
     broken = [proof.chunk for proof in proofs if not proof.is_digest_equal]
@@ -119,8 +129,8 @@ def _sum_months(proofs: Sequence[ChunkProof]) -> list[tuple[str, str, int, int]]
     return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]
 
 
-def _verify_chunk(connection: psycopg.Connection, task: LoadTask, folder: Path, chunk: Chunk) -> ChunkProof:
-    staged = read_staged_rows(folder, chunk, task.source)
+def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: "_Archived", chunk: Chunk) -> ChunkProof:
+    staged = read_staged_rows(Path(task.folder), chunk, task.source)
     ledger = connection.execute(
         "SELECT chunk_id, digest, loaded FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
         (task.run_id, chunk.number),
@@ -130,8 +140,12 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, folder: Path, 
     chunk_id, digest, loaded = ledger
     staged = staged.without_lines(_kept_out(connection, task.run_id, chunk.part, chunk_id))
     matches = match_rows(connection, staged)
+    pruned = archived.among(staged.take(_absent(staged, matches)))
+    if pruned:
+        staged = staged.take([index for index, event_id in enumerate(staged.ids) if event_id not in pruned])
+        matches = match_rows(connection, staged)
     wrong = [index for index in range(len(staged)) if index not in matches.equal]
-    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(matches.equal))
+    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(matches.equal), pruned=len(pruned))
     proof.differing = len(matches.differing)
     proof.missing = len(wrong) - proof.differing
     proof.months = _count_both(staged, matches)
@@ -144,6 +158,30 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, folder: Path, 
     proof.is_digest_equal = are_others or digest_rows(to_matrix(list(own)), to_matrix(list(own.values()))) == digest
     proof.differences = _name_differences(connection, chunk, staged.take(wrong[:KEPT_DIFFERENCES]))
     return proof
+
+
+def _absent(staged: StagedRows, matches: Matches) -> list[int]:
+    return [index for index in range(len(staged)) if index not in matches.equal and index not in matches.differing]
+
+
+class _Archived:
+    """Ids of rows that were rolled back: looked up in their archives a month at a time, when rows are missing."""
+
+    def __init__(self, connection: psycopg.Connection, settings: Settings) -> None:
+        self._connection, self._settings = connection, settings
+        self._months: dict[date, frozenset[bytes]] = {}
+
+    def among(self, absent: StagedRows) -> set[bytes]:
+        """Those of the absent rows that were rolled back."""
+        found: set[bytes] = set()
+        for first, _, ids in absent.by_month():
+            month = from_microseconds(first).date().replace(day=1)
+            if month not in self._months:
+                start = datetime.combine(month, time(), UTC)
+                end = (start + timedelta(days=32)).replace(day=1) - timedelta(microseconds=1)
+                self._months[month] = find_archived(self._connection, self._settings, start, end)
+            found |= self._months[month].intersection(ids)
+        return found
 
 
 def _count_both(staged: StagedRows, matches: Matches) -> list[tuple[str, str, int, int]]:
