@@ -49,7 +49,8 @@ def owners(url: str) -> dict[str, int]:
         query(
             url,
             "SELECT r.dataset, count(*) FROM analytics_events AS e"
-            " JOIN import_chunks AS c ON c.chunk_id = e.import_chunk_id JOIN import_runs AS r USING (run_id) GROUP BY 1",
+            " JOIN import_chunks AS c ON c.chunk_id = e.import_chunk_id"
+            " JOIN import_runs AS r USING (run_id) GROUP BY 1",
         )
     )
 
@@ -124,27 +125,6 @@ def test_a_row_that_changed_since_it_was_archived_is_left_and_named(target: str,
     again = roll_back(target, run=run)
     assert (again["deleted"], again["remaining"]) == (1, 0)
     assert query(target, "SELECT count(*) FROM import_runs WHERE status = 'rolled_back'") == [(1,)]
-
-
-@pytest.mark.parametrize("is_live", [False, True])
-def test_a_row_that_was_replaced_comes_back_whole_with_its_owner(target: str, tmp_path: Path, is_live: bool) -> None:
-    import_events(target, tmp_path, "first", range(10))
-    if is_live:
-        query(target, "UPDATE analytics_events SET import_chunk_id = NULL, user_agent = 'a ''b'' \\\"c\" ,'")
-    rebuild_rollups(target)
-    before = table_digest(target)
-    export = write_export(tmp_path / "second.jsonl", [make_event(n, course_id="other") for n in range(5, 15)])
-    second = load(target, export, dataset="second", on_conflict="replace")
-    replaced = query(target, "SELECT count(*) FROM import_conflicts WHERE is_replaced")[0][0]
-    assert replaced == 0 or count_events(target) >= 15
-    rebuild_rollups(target)
-    between = table_digest(target)
-    report = roll_back(target, run=second.run.run_id)
-    assert report["replaced_rows_restored"] == replaced
-    assert table_digest(target) == before
-    assert restore(target, report["archive"])["restored"] == report["deleted"]
-    assert table_digest(target) == between
-    assert restore(target, report["archive"])["restored"] == 0
 
 
 def test_an_unfinished_run_is_rolled_back_and_loads_anew_as_another_run(target: str, tmp_path: Path) -> None:
