@@ -102,6 +102,7 @@ def ask(job: UndoJob, seen: Preview) -> None:
 @contextmanager
 def hold_undo(job: UndoJob) -> Iterator[None]:
     """Be the target's one writer."""
+    job.began = time.monotonic()  # not the time a person took to confirm
     with hold_target(job.url, job.settings):
         yield
 

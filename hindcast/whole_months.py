@@ -63,7 +63,7 @@ def chunks_of(files: list[ArchiveFile]) -> list[tuple[int, int]]:
 def _drop_month(
     connection: psycopg.Connection, archive: Archive, description: Description, month: ArchivedMonth
 ) -> None:
-    if not _is_owner(connection, month):
+    if not _may_drop(connection, month):
         return
     connection.execute(
         "INSERT INTO import_prune_months (archive_id, month, rows, digest, state)"
@@ -142,12 +142,13 @@ def _forget_bounds(connection: psycopg.Connection, month: ArchivedMonth) -> None
         connection.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(_table(month), sql.Identifier(name)))
 
 
-def _is_owner(connection: psycopg.Connection, month: ArchivedMonth) -> bool:
-    """Whether our role may drop the month; a role that may only delete does that."""
+def _may_drop(connection: psycopg.Connection, month: ArchivedMonth) -> bool:
+    """Whether our role owns the month, and nobody is subscribed to it, who would not hear of rows that are dropped."""
     row = connection.execute(
-        "SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class AS c"
-        " WHERE c.oid IN (to_regclass(%s), 'analytics_events'::regclass) HAVING count(*) = 2",
-        (_name(month),),
+        "SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) AND NOT EXISTS ("
+        " SELECT FROM pg_publication_tables WHERE schemaname = 'public' AND tablename IN (%s, 'analytics_events'))"
+        " FROM pg_class AS c WHERE c.oid IN (to_regclass(%s), 'analytics_events'::regclass) HAVING count(*) = 2",
+        (_name(month), _name(month)),
     ).fetchone()
     return bool(row and row[0])
 

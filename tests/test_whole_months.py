@@ -134,3 +134,9 @@ def test_the_month_that_is_not_over_is_deleted_row_by_row(
     begun = load(target, write_export(tmp_path / "h.jsonl", events))
     assert roll_back(target, run=begun.run.run_id)["deleted"] == 5
     assert query(target, MONTHS) == []
+
+
+def test_a_published_table_is_deleted_from_row_by_row(target: str, loaded: Import) -> None:
+    query(target, "CREATE PUBLICATION everything FOR TABLE analytics_events")
+    assert roll_back(target, run=loaded.run.run_id)["deleted"] == 120
+    assert query(target, MONTHS) == []
