@@ -22,6 +22,7 @@ _STATE: Final = (
     "SELECT i.inhdetachpending FROM pg_inherits AS i"
     " WHERE i.inhparent = 'analytics_events'::regclass AND i.inhrelid = to_regclass(%s)"
 )
+_TRIES: Final = 3
 
 
 def drop_months(connection: psycopg.Connection, archive: Archive, description: Description, settings: Settings) -> None:
@@ -76,17 +77,21 @@ def _drop_month(
 
 def _detach(connection: psycopg.Connection, month: ArchivedMonth) -> None:
     """Detach, or go on with a detaching that was cut short; does nothing when it is detached (or gone)."""
-    table = _table(month)
-    row = connection.execute(_STATE, (_name(month),)).fetchone()
-    if not row:
-        return
-    how = sql.SQL("FINALIZE" if row[0] else "CONCURRENTLY")
-    # It waits for everyone who reads the table, and holds up nobody meanwhile.
-    connection.execute("SET lock_timeout = 0")
-    try:
-        connection.execute(sql.SQL("ALTER TABLE analytics_events DETACH PARTITION {} {}").format(table, how))
-    finally:
-        connection.execute("RESET lock_timeout")
+    for _ in range(_TRIES):
+        row = connection.execute(_STATE, (_name(month),)).fetchone()
+        if not row:
+            return
+        how = sql.SQL("FINALIZE" if row[0] else "CONCURRENTLY")
+        # It waits for everyone who reads the table, and holds up nobody meanwhile.
+        connection.execute("SET lock_timeout = 0")
+        try:
+            connection.execute(
+                sql.SQL("ALTER TABLE analytics_events DETACH PARTITION {} {}").format(_table(month), how)
+            )
+        except (psycopg.errors.UndefinedTable, psycopg.errors.ObjectNotInPrerequisiteState):
+            continue  # the server had gone on with it for a client that was killed: look again
+        finally:
+            connection.execute("RESET lock_timeout")
 
 
 def _decide(connection: psycopg.Connection, archive: Archive, description: Description, month: ArchivedMonth) -> None:

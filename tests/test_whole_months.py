@@ -10,6 +10,7 @@ from loading import Import, count_events, load, make_event, query, write_export
 from runbook import months_of
 from undoing import JANUARY, begin_rollback, finish_rollback, preview, rebuild_rollups, restore, roll_back, table_digest
 
+import hindcast.archive
 import hindcast.whole_months
 from hindcast.database import connect
 from hindcast.prune import delete_rows
@@ -140,3 +141,32 @@ def test_a_published_table_is_deleted_from_row_by_row(target: str, loaded: Impor
     query(target, "CREATE PUBLICATION everything FOR TABLE analytics_events")
     assert roll_back(target, run=loaded.run.run_id)["deleted"] == 120
     assert query(target, MONTHS) == []
+
+
+def test_a_detaching_that_the_server_finished_for_a_killed_client_is_taken_as_it_is(
+    target: str, loaded: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, archive = preview(target, window=JANUARY), begin_rollback(target, window=JANUARY)
+    is_pending = iter(["SELECT false", "SELECT true"])
+    state = hindcast.whole_months._STATE
+
+    class Stale:
+        """Tells a state that is over by the time it is acted on."""
+
+        def __init__(self, connection: psycopg.Connection) -> None:
+            self._connection = connection
+
+        def execute(self, query: Any, *parameters: Any) -> Any:
+            if query == state and (stale := next(is_pending, None)):
+                query, parameters = stale, ()
+            return self._connection.execute(query, *parameters)
+
+    month = hindcast.archive.read_description(archive.uri).months[0]
+    with connect(target, load_settings()) as connection:
+        connection.execute(
+            "INSERT INTO import_prune_months VALUES (%s, '2024-01-01', %s, %s, 'detaching')",
+            (archive.archive_id, month.rows, month.digest),
+        )
+        connection.execute("ALTER TABLE analytics_events DETACH PARTITION analytics_events_2024_01 CONCURRENTLY")
+        hindcast.whole_months._detach(Stale(connection), month)  # type: ignore[arg-type]  # a connection otherwise
+    assert finish_rollback(target, archive, seen)["deleted"] == 60
