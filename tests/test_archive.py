@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import msgspec
 import psycopg
 import pytest
 from hypothesis import given
@@ -77,6 +78,7 @@ def test_columns_of_an_adopted_table_are_archived_too(target: str, loaded: Impor
         target,
         "ALTER TABLE analytics_events ADD COLUMN is_paid boolean DEFAULT true, ADD COLUMN score float8 DEFAULT 0.1,"
         " ADD COLUMN code char(5) DEFAULT 'ab', ADD COLUMN tags text[] DEFAULT '{a,\"b c\",NULL}',"
+        " ADD COLUMN twice int8 GENERATED ALWAYS AS (export_line * 2) STORED,"
         " ADD COLUMN raw bytea DEFAULT '\\x00ff', ADD COLUMN took interval DEFAULT '1 day 2 hours'",
     )
     before = table_digest(target)
@@ -150,6 +152,15 @@ def test_archived_ids_are_known_until_they_are_restored(target: str, loaded: Imp
         assert find_archived(connection, settings, parse_time("2024-03-01")[0], parse_time("2024-04-01")[0]) == set()
         restore(target, archive)
         assert find_archived(connection, settings, first, last) == set()
+
+
+def test_a_description_that_names_files_elsewhere_is_refused(target: str, loaded: Import) -> None:
+    uri = begin_rollback(target, run=loaded.run.run_id).uri
+    description = read_description(uri)
+    description.files = [msgspec.structs.replace(description.files[0], name="../elsewhere.parquet")]
+    hindcast.archive.seal_archive(description, uri)
+    with pytest.raises(ArchiveError, match="names files outside of its folder"):
+        read_description(uri)
 
 
 @pytest.fixture
