@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from flows.terminal import fail, prepared, show_progress
-from hindcast.selection import Selection, check_selection
 from hindcast.settings import load_settings
 
 
@@ -41,7 +40,7 @@ def rollback(
         return
     from hindcast.database import connect, require_schema, target_url
     from hindcast.preview import make_preview
-    from hindcast.selection import find_selection
+    from hindcast.selection import Selection, check_selection, find_selection
     from hindcast.undo_text import render_preview
 
     with fail(verbose):
@@ -108,6 +107,8 @@ def archives(limit: int, is_json: bool) -> None:
 
 def _apply(parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     with prepared(is_verbose):
+        from hindcast.selection import check_selection
+
         check_selection(parameters["run"], parameters["window"], parameters["include_live"])
         from flows.private_server import await_private_server
         from flows.rollback import rollback as flow

@@ -91,7 +91,7 @@ def require_no_overlap(seen: Preview, allow_overlap: bool) -> None:
 def ask(job: UndoJob, seen: Preview) -> None:
     """Wait for a person's confirmation in the UI; it holds for the rows of this preview only."""
     form = Confirmation.with_initial_data(description=render_preview_markdown(seen))
-    given: Confirmation = pause_flow_run(wait_for_input=form, timeout=CONFIRMATION_SECONDS)
+    given: Confirmation = pause_flow_run(wait_for_input=form, timeout=CONFIRMATION_SECONDS, poll_interval=2)
     if given.rows_to_delete != seen.rows:
         raise ConfigurationError(
             f"rows to delete: {given.rows_to_delete:,} were typed, the preview says {seen.rows:,}; nothing was changed"
@@ -102,6 +102,7 @@ def ask(job: UndoJob, seen: Preview) -> None:
 @contextmanager
 def hold_undo(job: UndoJob) -> Iterator[None]:
     """Be the target's one writer."""
+    job.began = time.monotonic()  # not the time a person took to confirm
     with hold_target(job.url, job.settings):
         yield
 

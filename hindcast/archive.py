@@ -141,6 +141,8 @@ def read_description(folder: str) -> Description:
         raise ArchiveError(f"{folder}/{DESCRIPTION}: cannot be read: {error}") from error
     if _compute_seal(description) != description.seal:
         raise ArchiveError(f"{folder}/{DESCRIPTION}: changed since it was sealed")
+    if any("/" in file.name or file.name.startswith(".") for file in description.files):
+        raise ArchiveError(f"{folder}/{DESCRIPTION}: names files outside of its folder")
     return description
 
 

@@ -28,6 +28,7 @@ class Archive:
     status: str
     selection: dict[str, Any]
     run_status: str | None = None
+    operator: str = ""
     is_resumed: bool = False
 
 
@@ -57,7 +58,7 @@ def open_archive(connection: psycopg.Connection, selection: Selection, operator:
 def find_archive(connection: psycopg.Connection, archive_id: str) -> Archive:
     """An archive by its id or the beginning of it; raises ConfigurationError otherwise."""
     rows = connection.execute(
-        "SELECT archive_id, uri, status, selection, run_status FROM import_archives"
+        "SELECT archive_id, uri, status, selection, run_status, operator FROM import_archives"
         " WHERE starts_with(archive_id::text, %s) LIMIT 2",
         (archive_id.lower(),),
     ).fetchall()

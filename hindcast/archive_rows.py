@@ -155,7 +155,7 @@ def _describe(archive: Archive, columns: tuple[str, ...], selected: SelectedRows
         archive_id=str(archive.archive_id),
         selection=archive.selection,
         run_status=archive.run_status,
-        operator="",
+        operator=archive.operator,
         created_at=datetime.now(UTC).isoformat(),
         columns=list(columns),
         rows=selected.rows,

@@ -162,11 +162,15 @@ def hold_target(url: str, settings: Settings) -> Iterator[None]:
 
 def _describe_holder(connection: psycopg.Connection) -> str:
     row = connection.execute(
-        "SELECT run_id, dataset, started_at FROM import_runs WHERE status = 'running' ORDER BY started_at DESC LIMIT 1"
+        "SELECT what, began_at FROM ("
+        " SELECT 'run ' || run_id || ' (' || dataset, started_at FROM import_runs WHERE status = 'running'"
+        " UNION ALL SELECT 'archive ' || archive_id || ' (' || status, created_at FROM import_archives"
+        " WHERE status IN ('archiving', 'archived', 'deleting', 'restoring')"
+        ") AS w (what, began_at) ORDER BY began_at DESC LIMIT 1"
     ).fetchone()
     if not row:
         return "another run is writing"
-    return f"run {row[0]} ({row[1]}, started {row[2]:%Y-%m-%d %H:%M} UTC) is writing"
+    return f"{row[0]}, started {row[1]:%Y-%m-%d %H:%M} UTC) is writing"
 
 
 def count_rows(connection: psycopg.Connection, table: str) -> int:

@@ -3,6 +3,7 @@
 A row that had been put back in an archived row's place goes again, so that rolling back and restoring cancel out.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import psycopg
@@ -38,9 +39,9 @@ def find_restorable(connection: psycopg.Connection, name: str, settings: Setting
     Raises ConfigurationError when there is none such, ArchiveError when it is not whole.
     """
     if is_s3(name) or "/" in name:
-        description = read_description(name.removesuffix("/archive.json").rstrip("/"))
-        archive = adopt_archive(connection, description, name.removesuffix("/archive.json").rstrip("/"))
-        return _at(archive, name), description
+        description = read_description(_folder(name))
+        archive = adopt_archive(connection, description, _folder(name))
+        return replace(archive, uri=_folder(name)), description  # it may have been moved
     try:
         archive = find_archive(connection, name)
     except ConfigurationError:
@@ -121,7 +122,5 @@ def _names(description: Description) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, description.columns))
 
 
-def _at(archive: Archive, place: str) -> Archive:
-    """The archive where it was named to be, for it may have been moved."""
-    folder = place.removesuffix("/archive.json").rstrip("/")
-    return Archive(archive.archive_id, folder, archive.status, archive.selection, archive.run_status)
+def _folder(place: str) -> str:
+    return place.removesuffix("/archive.json").rstrip("/")

@@ -74,10 +74,10 @@ def pin_text_form(connection: psycopg.Connection) -> None:
 
 
 def table_columns(connection: psycopg.Connection) -> tuple[str, ...]:
-    """Every column of `analytics_events`, those of an adopted table included, in the table's order."""
+    """Every stored column of `analytics_events`, those of an adopted table included, in the table's order."""
     rows = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = 'analytics_events'::regclass"
-        " AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+        " AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"
     )
     return tuple(str(name) for (name,) in rows)
 

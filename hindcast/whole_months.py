@@ -22,6 +22,7 @@ _STATE: Final = (
     "SELECT i.inhdetachpending FROM pg_inherits AS i"
     " WHERE i.inhparent = 'analytics_events'::regclass AND i.inhrelid = to_regclass(%s)"
 )
+_TRIES: Final = 3
 
 
 def drop_months(connection: psycopg.Connection, archive: Archive, description: Description, settings: Settings) -> None:
@@ -63,7 +64,7 @@ def chunks_of(files: list[ArchiveFile]) -> list[tuple[int, int]]:
 def _drop_month(
     connection: psycopg.Connection, archive: Archive, description: Description, month: ArchivedMonth
 ) -> None:
-    if not _is_owner(connection, month):
+    if not _may_drop(connection, month):
         return
     connection.execute(
         "INSERT INTO import_prune_months (archive_id, month, rows, digest, state)"
@@ -76,17 +77,21 @@ def _drop_month(
 
 def _detach(connection: psycopg.Connection, month: ArchivedMonth) -> None:
     """Detach, or go on with a detaching that was cut short; does nothing when it is detached (or gone)."""
-    table = _table(month)
-    row = connection.execute(_STATE, (_name(month),)).fetchone()
-    if not row:
-        return
-    how = sql.SQL("FINALIZE" if row[0] else "CONCURRENTLY")
-    # It waits for everyone who reads the table, and holds up nobody meanwhile.
-    connection.execute("SET lock_timeout = 0")
-    try:
-        connection.execute(sql.SQL("ALTER TABLE analytics_events DETACH PARTITION {} {}").format(table, how))
-    finally:
-        connection.execute("RESET lock_timeout")
+    for _ in range(_TRIES):
+        row = connection.execute(_STATE, (_name(month),)).fetchone()
+        if not row:
+            return
+        how = sql.SQL("FINALIZE" if row[0] else "CONCURRENTLY")
+        # It waits for everyone who reads the table, and holds up nobody meanwhile.
+        connection.execute("SET lock_timeout = 0")
+        try:
+            connection.execute(
+                sql.SQL("ALTER TABLE analytics_events DETACH PARTITION {} {}").format(_table(month), how)
+            )
+        except (psycopg.errors.UndefinedTable, psycopg.errors.ObjectNotInPrerequisiteState):
+            continue  # the server had gone on with it for a client that was killed: look again
+        finally:
+            connection.execute("RESET lock_timeout")
 
 
 def _decide(connection: psycopg.Connection, archive: Archive, description: Description, month: ArchivedMonth) -> None:
@@ -142,12 +147,13 @@ def _forget_bounds(connection: psycopg.Connection, month: ArchivedMonth) -> None
         connection.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(_table(month), sql.Identifier(name)))
 
 
-def _is_owner(connection: psycopg.Connection, month: ArchivedMonth) -> bool:
-    """Whether our role may drop the month; a role that may only delete does that."""
+def _may_drop(connection: psycopg.Connection, month: ArchivedMonth) -> bool:
+    """Whether our role owns the month, and nobody is subscribed to it, who would not hear of rows that are dropped."""
     row = connection.execute(
-        "SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class AS c"
-        " WHERE c.oid IN (to_regclass(%s), 'analytics_events'::regclass) HAVING count(*) = 2",
-        (_name(month),),
+        "SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) AND NOT EXISTS ("
+        " SELECT FROM pg_publication_tables WHERE schemaname = 'public' AND tablename IN (%s, 'analytics_events'))"
+        " FROM pg_class AS c WHERE c.oid IN (to_regclass(%s), 'analytics_events'::regclass) HAVING count(*) = 2",
+        (_name(month), _name(month)),
     ).fetchone()
     return bool(row and row[0])
 

@@ -16,7 +16,7 @@ from hindcast.restore import find_restorable, restore_rows, verify_restored
 from hindcast.rollups import ROLLUPS, rebuild_rollup
 from hindcast.selection import Selection, check_selection, find_selection
 from hindcast.settings import load_settings
-from hindcast.undo_report import Undo, close_restore, close_rollback
+from hindcast.undo_report import Undo, close_restore, close_rollback, has_nothing_to_do, nothing_selected
 
 JANUARY, ALL_DAYS = "2024-01-01..2024-02-01", "2024-01-01..2024-03-01"
 
@@ -60,6 +60,8 @@ def finish_rollback(url: str, archive: Archive, seen: Preview, pace: Pace = no_p
 
 def roll_back(url: str, run: Any = None, window: str | None = None, **filters: Any) -> dict[str, Any]:
     seen = preview(url, run, window, **filters)
+    if has_nothing_to_do(seen):
+        return nothing_selected(seen)
     return finish_rollback(url, begin_rollback(url, run, window, **filters), seen)
 
 
