@@ -20,6 +20,7 @@ from flows.parameters import (
     RecordLimit,
     Tenant,
     WindowText,
+    named,
 )
 from flows.steps import extract, load, measure, open_ledger, rollup, validate, verify
 from hindcast.plan import Request
@@ -33,15 +34,15 @@ from hindcast.plan import Request
 )
 def backfill(
     file: ExportPath,
-    format: Format | None = None,
-    dataset: Dataset | None = None,
-    window: WindowText | None = None,
-    chunk: ChunkRecords | None = None,
-    limit: RecordLimit | None = None,
+    format: Format = "detect",
+    dataset: Dataset = "",
+    window: WindowText = "",
+    chunk: ChunkRecords = 0,
+    limit: RecordLimit = 0,
     on_conflict: OnConflict = "keep",
     tenant: Tenant = "",
-    options: dict[str, str] | None = None,
-    operator: Initials | None = None,
+    options: dict[str, str] = {},  # noqa: B006  # never changed
+    operator: Initials = "",
     strict: bool = False,
     new_run: bool = False,
 ) -> str | None:
@@ -49,11 +50,11 @@ def backfill(
 
     Args:
         file: A file, folder, glob or s3://bucket/prefix; JSON lines, plain or .gz, .zst, .zip.
-        format: What wrote the export; found out from the first records when empty.
+        format: What wrote the export; "detect" finds out from the first records.
         dataset: A name for reports and the ledger; the format's name when empty.
         window: START..END in UTC, end not included, such as 2024-01-01..2024-02-01; the others are counted and left.
-        chunk: Records a transaction.
-        limit: Stop reading after so many records.
+        chunk: Records a transaction; 0 takes ANALYTICS_IMPORT_CHUNK_SIZE.
+        limit: Stop reading after so many records; 0 reads all.
         on_conflict: What to do with a record that contradicts a row: keep the row, replace it, or fail.
         tenant: Whose events these are, where the format does not say.
         options: The format's own options, name to value, such as {"scrub_pii": "false"}.
@@ -62,7 +63,8 @@ def backfill(
         new_run: Start afresh although an unfinished run of this export exists.
     """
     request = Request(
-        file, format, dataset, window, chunk, limit, on_conflict, tenant, options or {}, operator,
+        file, named(format), dataset or None, window or None, chunk or None, limit or None, on_conflict, tenant,
+        options, operator,
         strict=strict, new_run=new_run,
     )  # fmt: skip
     return import_export(request)

@@ -140,7 +140,7 @@ def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None
         from flows.rollup import rollup as flow
 
         await_private_server()
-        proofs = flow(window)
+        proofs = flow(window or "")
         if is_json:
             click.echo(json.dumps(proofs))
             return
@@ -188,7 +188,7 @@ def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: b
     await_private_server()
     try:
         with show_progress(is_json):
-            path = flow(**parameters)
+            path = flow(**{name: value for name, value in parameters.items() if value is not None})
     except RunFailed as error:
         show_report(Path(error.report_path), is_json, is_verbose)
         click.echo(f"hindcast: {error}", err=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from flows.parameters import ExportPath, Format
+from flows.parameters import ExportPath, GeneratedFormat
 from hindcast.synthetic import GenerateSpec
 from hindcast.synthetic import generate as make_export
 
@@ -17,7 +17,7 @@ from hindcast.synthetic import generate as make_export
 @flow(name="generate", flow_run_name="generate {format} {count}", persist_result=True)
 def generate(
     out: ExportPath,
-    format: Format = "analytics_history",
+    format: GeneratedFormat = "analytics_history",
     count: Annotated[int, Field(ge=1, le=100_000_000)] = 200_000,
     seed: Annotated[int, Field(ge=0, le=2**31)] = 1,
 ) -> str:

@@ -15,7 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.naming import name_night
 from flows.night import Night
-from flows.parameters import ClockTime, Dataset, Format, Initials, OnConflict, Tenant, TimeZone
+from flows.parameters import ClockTime, Dataset, Format, Inbox, Initials, OnConflict, Tenant, TimeZone, named
 from hindcast.database import target_url
 from hindcast.errors import ConfigurationError
 from hindcast.low_traffic import LowTraffic, read_low_traffic
@@ -35,16 +35,16 @@ FOUR_O_CLOCK: Final = time(4)
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
 def nightly(
-    inbox: str | None = None,
+    inbox: Inbox = "",
     opens_at: ClockTime = TWO_O_CLOCK,
     closes_at: ClockTime = FOUR_O_CLOCK,
     time_zone: TimeZone = "UTC",
-    blackout_dates: list[date] | None = None,
-    format: Format | None = None,
-    dataset: Dataset | None = None,
+    blackout_dates: list[date] = [],  # noqa: B006  # never changed
+    format: Format = "detect",
+    dataset: Dataset = "",
     on_conflict: OnConflict = "keep",
     tenant: Tenant = "",
-    operator: Initials | None = None,
+    operator: Initials = "",
 ) -> Any:
     """Import what is new or unfinished in the inbox, in the low-traffic window.
 
@@ -55,14 +55,14 @@ def nightly(
         closes_at: When it closes, HH:MM. No chunk is begun from then on; the next night goes on. May be past midnight.
         time_zone: Whose clock the window and the blackout dates go by.
         blackout_dates: Dates on which the window does not open, such as 2026-12-24.
-        format: What wrote the exports; found out from each one's first records when empty.
+        format: What wrote the exports; "detect" finds out from each one's first records.
         dataset: A name for reports and the ledger; the format's name when empty.
         on_conflict: What to do with a record that contradicts a row; keep the row, replace it, or fail.
         tenant: Whose events these are, where the format does not say.
         operator: Initials for the ledger; HINDCAST_OPERATOR when empty.
     """
     settings = load_settings()
-    window = read_low_traffic(opens_at, closes_at, time_zone, blackout_dates or [])
+    window = read_low_traffic(opens_at, closes_at, time_zone, blackout_dates)
     opening = window.opening_at(datetime.now(UTC))
     if opening is None:
         return _stay_closed("OutsideWindow", "started outside the low-traffic window", window)
@@ -72,7 +72,7 @@ def nightly(
     if not place:
         raise ConfigurationError("no inbox: set HINDCAST_INBOX or the parameter `inbox`")
     request = Request(
-        place, format, dataset, None, on_conflict=on_conflict, tenant=tenant, operator=operator or settings.operator,
+        place, named(format), dataset or None, on_conflict=on_conflict, tenant=tenant, operator=operator,
         new_run=True,  # a file that changed since an unfinished run is a new export
     )  # fmt: skip
     night = Night(request, opening.closes_at.timestamp())

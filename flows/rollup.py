@@ -19,7 +19,7 @@ from flows.steps import rebuild_window
     persist_result=True,
     task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
-def rollup(window: WindowText | None = None) -> list[dict[str, Any]]:
+def rollup(window: WindowText = "") -> list[dict[str, Any]]:
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows.
 
     Args:

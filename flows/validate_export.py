@@ -18,6 +18,7 @@ from flows.parameters import (
     RecordLimit,
     Tenant,
     WindowText,
+    named,
 )
 from flows.steps import compare as compare_with_target
 from flows.steps import extract, validate
@@ -32,15 +33,15 @@ from hindcast.plan import Request
 )
 def validate_export(
     file: ExportPath,
-    format: Format | None = None,
-    dataset: Dataset | None = None,
-    window: WindowText | None = None,
-    chunk: ChunkRecords | None = None,
-    limit: RecordLimit | None = None,
+    format: Format = "detect",
+    dataset: Dataset = "",
+    window: WindowText = "",
+    chunk: ChunkRecords = 0,
+    limit: RecordLimit = 0,
     on_conflict: OnConflict = "keep",
     tenant: Tenant = "",
-    options: dict[str, str] | None = None,
-    operator: Initials | None = None,
+    options: dict[str, str] = {},  # noqa: B006  # never changed
+    operator: Initials = "",
     strict: bool = False,
     compare: bool = False,
 ) -> str | None:
@@ -48,11 +49,11 @@ def validate_export(
 
     Args:
         file: A file, folder, glob or s3://bucket/prefix; JSON lines, plain or .gz, .zst, .zip.
-        format: What wrote the export; found out from the first records when empty.
+        format: What wrote the export; "detect" finds out from the first records.
         dataset: A name for reports; the format's name when empty.
         window: START..END in UTC, end not included, such as 2024-01-01..2024-02-01; the others are counted and left.
-        chunk: Records a transaction would have.
-        limit: Stop reading after so many records.
+        chunk: Records a transaction would have; 0 takes ANALYTICS_IMPORT_CHUNK_SIZE.
+        limit: Stop reading after so many records; 0 reads all.
         on_conflict: The policy a load would have; with fail, contradictions within the export fail.
         tenant: Whose events these are, where the format does not say.
         options: The format's own options, name to value, such as {"scrub_pii": "false"}.
@@ -61,7 +62,8 @@ def validate_export(
         compare: Also read the target: how many events are new, already there, conflicting.
     """
     request = Request(
-        file, format, dataset, window, chunk, limit, on_conflict, tenant, options or {}, operator,
+        file, named(format), dataset or None, window or None, chunk or None, limit or None, on_conflict, tenant,
+        options, operator,
         dry_run=True, plan=compare, strict=strict,
     )  # fmt: skip
     with start_job(request, is_dry_run=True) as job:

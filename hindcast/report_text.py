@@ -76,16 +76,15 @@ def tabulate_gate(gate: dict[str, Any]) -> list[dict[str, str]]:
     for check in sorted(
         gate["checks"], key=lambda check: ("bad", "warn", "plain", "good").index(tone(check["status"]))
     ):
-        names = ("rule", "description", "severity", "status", "observed")
-        row = dict(
-            zip(("rule", "what", "severity", "status", "observed"), (_short(check[n]) for n in names), strict=True)
-        )
-        rows.append(row | {"where": "", "value": ""})
+        rule, severity = str(check["rule"]), str(check["severity"])
+        found, what = _short(check["observed"], 60), _short(check["description"])
+        status = {"status": str(check["status"]), "rule": rule}
+        rows.append(status | {"found": found, "where": "", "check": what, "severity": severity})
         if tone(check["status"]) != "good":
+            sample = {"status": "sample", "rule": rule}
             rows.extend(
-                dict.fromkeys(row, "")
-                | {"rule": row["rule"], "where": _place(sample), "value": _short(sample["value"])}
-                for sample in check["samples"]
+                sample | {"found": _short(s["value"], 60), "where": _short(_place(s), 60), "check": "", "severity": ""}
+                for s in check["samples"]
             )
     return rows
 

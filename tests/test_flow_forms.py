@@ -13,7 +13,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("backfill", {"file": ""}, "file"),
     ("backfill", FILE | {"format": "punched_cards"}, "format"),
     ("backfill", FILE | {"on_conflict": "perhaps"}, "on_conflict"),
-    ("backfill", FILE | {"chunk": 0}, "chunk"),
+    ("backfill", FILE | {"chunk": -1}, "chunk"),
     ("backfill", FILE | {"chunk": "many"}, "chunk"),
     ("backfill", FILE | {"limit": -1}, "limit"),
     ("backfill", FILE | {"window": "last January"}, "window"),
