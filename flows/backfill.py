@@ -35,6 +35,7 @@ def backfill(
     operator: str | None = None,
     strict: bool = False,
     new_run: bool = False,
+    wait: Annotated[float, Field(ge=0, le=1440)] = 0,
 ) -> str | None:
     """Bring one export into the target.
 
@@ -51,12 +52,13 @@ def backfill(
         operator: Initials of whoever runs this.
         strict: Fail when any record is rejected.
         new_run: Start afresh although an unfinished run of this export exists.
+        wait: Minutes to wait for another run that is writing; 0 refuses at once.
     """
     request = Request(
         file, format, dataset, window, chunk, limit, on_conflict, tenant, options or {}, operator,
         strict=strict, new_run=new_run,
     )  # fmt: skip
-    with start_job(request, is_dry_run=False) as job, hold(job):
+    with start_job(request, is_dry_run=False) as job, hold(job, wait):
         extract(job)
         open_ledger(job)
         validate(job)
