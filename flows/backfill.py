@@ -19,6 +19,7 @@ from flows.parameters import (
     OnConflict,
     RecordLimit,
     Tenant,
+    WaitMinutes,
     WindowText,
     named,
 )
@@ -45,6 +46,7 @@ def backfill(
     operator: Initials = "",
     strict: bool = False,
     new_run: bool = False,
+    wait: WaitMinutes = 0,
 ) -> str | None:
     """Bring one export into the target.
 
@@ -61,21 +63,22 @@ def backfill(
         operator: Initials of whoever runs this; HINDCAST_OPERATOR when empty.
         strict: Fail when any record is rejected.
         new_run: Start afresh although an unfinished run of this export exists.
+        wait: Minutes to wait for another run that is writing; 0 refuses at once.
     """
     request = Request(
         file, named(format), dataset or None, window or None, chunk or None, limit or None, on_conflict, tenant,
         options, operator,
         strict=strict, new_run=new_run,
     )  # fmt: skip
-    return import_export(request)
+    return import_export(request, wait=wait)
 
 
-def import_export(request: Request, closes_at: float | None = None) -> str | None:
-    """The steps of an import; returns the report's path.
+def import_export(request: Request, closes_at: float | None = None, wait: float = 0) -> str | None:
+    """The steps of an import; returns the report's path. Waits for another writer for `wait` minutes.
 
     Raises RunFailed, or WindowClosed when `closes_at` (epoch seconds) comes before the last chunk has begun.
     """
-    with start_job(request, is_dry_run=False, closes_at=closes_at) as job, hold(job):
+    with start_job(request, is_dry_run=False, closes_at=closes_at) as job, hold(job, wait):
         extract(job)
         open_ledger(job)
         validate(job)

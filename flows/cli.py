@@ -10,6 +10,7 @@ import click
 
 from flows.cli_database import db, psql
 from flows.cli_ledger import rejects, runs
+from flows.cli_preflight import preflight
 from flows.cli_undo import archives, restore, rollback
 from flows.cli_up import up
 from flows.terminal import fail, prepared, show_progress, show_report
@@ -79,6 +80,13 @@ def cli() -> None:
 )
 @click.option("--operator", help="Your initials, for the ledger and the health report. Default: HINDCAST_OPERATOR.")
 @click.option("--new-run", is_flag=True, help="Start afresh although an unfinished run of this export exists.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 1440),
+    default=0,
+    metavar="MINUTES",
+    help="How long to wait for another run that is writing. Default: not at all.",
+)
 @click.option("--verbose", is_flag=True, help="Show every rejected record, the steps' logs, and tracebacks.")
 @click.option(
     "--json",
@@ -88,7 +96,7 @@ def cli() -> None:
 )
 def backfill(
     file: str, format_: str | None, is_plan: bool, dry_run: bool, options: tuple[str, ...], operator: str | None,
-    verbose: bool, is_json: bool, new_run: bool, **others: Any,
+    verbose: bool, is_json: bool, new_run: bool, wait: float, **others: Any,
 ) -> None:  # fmt: skip
     """Bring an export into the target: extract, gate, load, rebuild rollups, verify, report.
 
@@ -110,7 +118,7 @@ def backfill(
         else:
             from flows.backfill import backfill as flow
 
-            run_flow(flow, parameters | {"new_run": new_run}, verbose, is_json)
+            run_flow(flow, parameters | {"new_run": new_run, "wait": wait}, verbose, is_json)
 
 
 @cli.command()
@@ -213,7 +221,7 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (rollback, restore, archives, db, psql, runs, rejects, up):
+for command in (rollback, restore, archives, db, preflight, psql, runs, rejects, up):
     cli.add_command(command)
 
 

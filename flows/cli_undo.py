@@ -116,5 +116,6 @@ def _apply(parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
 
         await_private_server()
         with show_progress(is_json):
-            report = flow(**parameters, mode="apply", confirm="given")
+            given = {name: value for name, value in parameters.items() if value is not None}
+            report = flow(**given, mode="apply", confirm="given")
         click.echo(json.dumps(report, default=str) if is_json else render_rollback(report))

@@ -23,8 +23,11 @@ Dataset = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=100, tit
 WindowText = Annotated[str, Field(pattern=_WINDOW, title="window")]
 ChunkRecords = Annotated[int, Field(ge=0, le=1_000_000, title="chunk")]
 RecordLimit = Annotated[int, Field(ge=0, le=2**53, title="limit")]
+WaitMinutes = Annotated[float, Field(ge=0, le=1440, title="wait")]
 Tenant = Annotated[str, Field(max_length=256, title="tenant")]
 Initials = Annotated[str, Field(max_length=40, title="operator")]
+ExactText = Annotated[str, Field(max_length=1000)]
+OptionalRunId = Annotated[str, Field(pattern=r"^$|^[0-9A-Fa-f-]{4,36}$", title="run")]
 RunId = Annotated[str, Field(pattern=r"^[0-9A-Fa-f-]{4,36}$", title="run")]
 
 _TIME_SCHEMA: Final = {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"}

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from expectations.gate import GateResult, merge_results
-from flows.job import RECORDS_A_TASK, Job
+from flows.job import RECORDS_A_TASK, Job, governed
 from hindcast.compare import merge_comparisons
 from hindcast.database import connect, require_schema, target_url
 from hindcast.errors import ConfigurationError, GateError, VerificationError, WindowClosed
@@ -22,6 +22,7 @@ from hindcast.verify import Verification, sum_proofs
 from hindcast.window import parse_window
 from tasks.extract import plan_export, stage_export
 from tasks.load import add_partitions, load_chunks, load_tasks, open_run, prepare_target
+from tasks.preflight import preflight_months, preflight_room
 from tasks.progress import StepProgress, gather
 from tasks.rollup import rebuild_rollup
 from tasks.validate import gate_events, gate_export, gate_loaded, gate_rollups, show_gate
@@ -35,6 +36,7 @@ def extract(job: Job) -> None:
     with timed(findings, "extract"):
         findings.plan, findings.folder = plan_export(findings.request, job.settings)
         _require_suites(job, findings.plan.format, "export", *(() if findings.is_dry_run else ("rollups", "loaded")))
+        preflight_room(findings, job.target.url, job.settings)
         findings.manifest = stage_export(findings.plan, findings.folder, job.pool, job.closes_at)
     if findings.manifest is None:
         raise WindowClosed("the low-traffic window closed while the export was being read; run again to go on")
@@ -47,6 +49,9 @@ def open_ledger(job: Job) -> None:
     with timed(findings, "ledger"):
         operator = findings.request.operator or ""
         findings.run = open_run(findings.plan, job.url, findings.request.new_run, operator, job.settings)
+        if job.lock:
+            job.lock.tell("backfill", findings.run.run_id)
+        preflight_months(findings, job.manifest, job.url, job.settings)
         prepare_target(findings, job.manifest, job.url, job.settings)
 
 
@@ -102,11 +107,12 @@ def load(job: Job) -> None:
         with connect(job.url, job.settings) as connection:
             # Within the export repeats are decided; on a resumed run some of its own rows may be there.
             asks = bool(findings.run.committed) or holds_own_ids(connection, findings.run.format)
-        calls = [replace(call, asks_own_ids=asks, not_after=job.closes_at) for call in calls]
-        futures = [load_chunks.submit(call, job.pool) for call in calls]
-        progress = StepProgress("load", sum(sizes), "records", "bytes")
-        read = [job.bytes_of(call.chunks) for call in calls]
-        loaded = sum(len(counts) for counts in gather(futures, sizes, progress, read))
+        with governed(job) as pace:
+            calls = [replace(call, asks_own_ids=asks, not_after=job.closes_at, pace=pace) for call in calls]
+            futures = [load_chunks.submit(call, job.pool) for call in calls]
+            progress = StepProgress("load", sum(sizes), "records", "bytes")
+            read = [job.bytes_of(call.chunks) for call in calls]
+            loaded = sum(len(counts) for counts in gather(futures, sizes, progress, read))
         with connect(job.url, job.settings) as connection:
             findings.counts = sum_counts(connection, findings.run.run_id)
             findings.table_conflicts = list_conflicts(connection, findings.run.run_id)

@@ -6,9 +6,11 @@ from typing import Any
 
 from hindcast.report_facts import Equation, Verdict, books, completed, tone, verdict, writes_nothing
 from hindcast.report_format import count_of, instant, milliseconds, number, seconds, signed, size
+from hindcast.report_manners import describe_manners
 
 ROWS_SHOWN = 60  # of one table: an artifact is read in a side panel, and Prefect stores it in its own database
 SAMPLES_SHOWN = 10
+SENTENCES_SHOWN = 8  # of manners in the summary
 _CELL_LIMIT = 300
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
 
@@ -26,6 +28,7 @@ def render_markdown(report: dict[str, Any]) -> str:
         _markdown_conflicts(facts),
         _markdown_proof(facts),
         _markdown_costs(facts),
+        _table("Manners", ("what", "said"), describe_manners(facts)),
         _markdown_lists(facts),
         _table("Timings", ("step", "took"), ((step, seconds(taken)) for step, taken in facts["timings"].items())),
         _table(
@@ -53,6 +56,7 @@ def render_summary(report: dict[str, Any]) -> str:
         ("proven", judged.proof),
         *_summary_proof(facts),
         ("speed", _speed(facts)),
+        *describe_manners(facts)[:SENTENCES_SHOWN],
         ("report", facts["report_path"]),
         ("undo", judged.undo if writes_nothing(facts) else facts["undo"] or judged.undo),
     ]
