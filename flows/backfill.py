@@ -13,7 +13,7 @@ from pydantic import Field
 
 from flows.job import hold, start_job
 from flows.naming import name_backfill
-from flows.steps import extract, load, measure, open_ledger, rollup, validate, verify
+from flows.steps import extract, keep, load, measure, open_ledger, rollup, validate, verify
 from hindcast.plan import Request
 
 
@@ -66,4 +66,5 @@ def backfill(
         rollup(job)
         verify(job)
         measure(job)
+        keep(job)
     return job.target.report_path

@@ -20,6 +20,7 @@ STEPS = {
     "load": "loading",
     "rollup": "rollups",
     "verify": "verifying",
+    "keep": "keeping the export",
 }
 
 
