@@ -23,7 +23,7 @@ from flows.parameters import (
     WindowText,
     named,
 )
-from flows.steps import extract, load, measure, open_ledger, rollup, validate, verify
+from flows.steps import extract, keep, load, measure, open_ledger, rollup, validate, verify
 from hindcast.plan import Request
 
 
@@ -86,4 +86,5 @@ def import_export(request: Request, closes_at: float | None = None, wait: float 
         rollup(job)
         verify(job)
         measure(job)
+        keep(job)
     return job.target.report_path

@@ -21,6 +21,7 @@ from hindcast.settings import load_settings
 from hindcast.verify import Verification, sum_proofs
 from hindcast.window import parse_window
 from tasks.extract import plan_export, stage_export
+from tasks.keep_export import keep_export, list_files
 from tasks.load import add_partitions, load_chunks, load_tasks, open_run, prepare_target
 from tasks.preflight import preflight_months, preflight_room
 from tasks.progress import StepProgress, gather
@@ -168,6 +169,16 @@ def measure(job: Job) -> None:
             findings.dashboard_queries = time_dashboard_queries(connection, totals.first_at, totals.last_at)
     if job.settings.dashboard_url:
         findings.dashboard = fetch_dashboard(job.settings.dashboard_url)
+
+
+def keep(job: Job) -> None:
+    """Copy the export's files to where raw exports are kept; what cannot be kept is told, and fails nothing."""
+    findings, prefix = job.findings, job.settings.keep_exports
+    assert findings.plan
+    if prefix:
+        with timed(findings, "keep"):
+            futures = [keep_export.submit(file, findings, job.url, job.settings) for file in list_files(findings.plan)]
+            findings.kept = list(gather(futures, [1] * len(futures), StepProgress("keep", len(futures), "files")))
 
 
 def rebuild_window(window: str | None) -> list[dict[str, Any]]:

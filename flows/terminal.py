@@ -25,6 +25,7 @@ STEPS = {
     "read again": "reading the archive",
     "delete": "deleting",
     "restore": "restoring",
+    "keep": "keeping the export",
 }
 
 
