@@ -7,6 +7,7 @@ after the archive that holds it was read again and is what it was; killed at any
 from typing import Any, Literal
 
 from prefect import flow
+from prefect.runtime import deployment
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import undo
@@ -44,7 +45,7 @@ def rollback(
         include_live: Also rows that the live platform wrote; only with a window.
         allow_overlap: Go on although later runs are concerned; the preview names them.
         mode: preview says what would go and changes nothing; apply archives and deletes.
-        confirm: ask pauses for a person's confirmation of the preview; given does not.
+        confirm: For the command line only; a run of a deployment always pauses for a person's confirmation.
         operator: Initials of whoever runs this.
     """
     span = check_selection(run or None, window or None, include_live)
@@ -56,7 +57,7 @@ def rollback(
     if has_nothing_to_do(seen):
         return nothing_selected(seen)
     undo.require_no_overlap(seen, allow_overlap)
-    if confirm == "ask":
+    if confirm == "ask" or deployment.id:
         undo.ask(job, seen)
     with undo.hold_undo(job):
         archive, description = undo.archive(job, seen)
