@@ -10,7 +10,9 @@ import click
 
 from flows.cli_database import db, psql
 from flows.cli_ledger import rejects, runs
+from flows.cli_preflight import preflight
 from flows.cli_undo import archives, restore, rollback
+from flows.cli_up import up
 from flows.terminal import fail, prepared, show_progress, show_report
 from hindcast.errors import ExportError, RunFailed
 from hindcast.window import parse_window
@@ -78,6 +80,13 @@ def cli() -> None:
 )
 @click.option("--operator", help="Your initials, for the ledger and the health report. Default: HINDCAST_OPERATOR.")
 @click.option("--new-run", is_flag=True, help="Start afresh although an unfinished run of this export exists.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 1440),
+    default=0,
+    metavar="MINUTES",
+    help="How long to wait for another run that is writing. Default: not at all.",
+)
 @click.option("--verbose", is_flag=True, help="Show every rejected record, the steps' logs, and tracebacks.")
 @click.option(
     "--json",
@@ -87,7 +96,7 @@ def cli() -> None:
 )
 def backfill(
     file: str, format_: str | None, is_plan: bool, dry_run: bool, options: tuple[str, ...], operator: str | None,
-    verbose: bool, is_json: bool, new_run: bool, **others: Any,
+    verbose: bool, is_json: bool, new_run: bool, wait: float, **others: Any,
 ) -> None:  # fmt: skip
     """Bring an export into the target: extract, gate, load, rebuild rollups, verify, report.
 
@@ -109,7 +118,7 @@ def backfill(
         else:
             from flows.backfill import backfill as flow
 
-            run_flow(flow, parameters | {"new_run": new_run}, verbose, is_json)
+            run_flow(flow, parameters | {"new_run": new_run, "wait": wait}, verbose, is_json)
 
 
 @cli.command()
@@ -135,9 +144,11 @@ def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows. One transaction a rollup."""
     with prepared(verbose):
         parse_window(window)
+        from flows.private_server import await_private_server
         from flows.rollup import rollup as flow
 
-        proofs = flow(window)
+        await_private_server()
+        proofs = flow(window or "")
         if is_json:
             click.echo(json.dumps(proofs))
             return
@@ -179,11 +190,13 @@ def generate(format_: str, count: int, seed: int, out: Path, parts: int, defects
 def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     """Run a flow in this process, with progress, and show its report."""
     from flows.job import warm_up_gates
+    from flows.private_server import await_private_server
 
     warm_up_gates()  # while Prefect's server starts
+    await_private_server()
     try:
         with show_progress(is_json):
-            path = flow(**parameters)
+            path = flow(**{name: value for name, value in parameters.items() if value is not None})
     except RunFailed as error:
         show_report(Path(error.report_path), is_json, is_verbose)
         click.echo(f"hindcast: {error}", err=True)
@@ -208,7 +221,7 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (rollback, restore, archives, db, psql, runs, rejects):
+for command in (rollback, restore, archives, db, preflight, psql, runs, rejects, up):
     cli.add_command(command)
 
 

@@ -65,10 +65,12 @@ def restore(archive: str, operator: str | None, verbose: bool, is_json: bool) ->
     nothing. A row that is there with other content is named and left.
     """
     with prepared(verbose):
+        from flows.private_server import await_private_server
         from flows.restore import restore as flow
         from hindcast.undo_text import render_restore
 
         place = archive if archive.startswith("s3://") or "/" not in archive else str(Path(archive).absolute())
+        await_private_server()
         with show_progress(is_json):
             report = flow(place, operator)
         click.echo(json.dumps(report, default=str) if is_json else render_restore(report))
@@ -108,9 +110,12 @@ def _apply(parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
         from hindcast.selection import check_selection
 
         check_selection(parameters["run"], parameters["window"], parameters["include_live"])
+        from flows.private_server import await_private_server
         from flows.rollback import rollback as flow
         from hindcast.undo_text import render_rollback
 
+        await_private_server()
         with show_progress(is_json):
-            report = flow(**parameters, mode="apply", confirm="given")
+            given = {name: value for name, value in parameters.items() if value is not None}
+            report = flow(**given, mode="apply", confirm="given")
         click.echo(json.dumps(report, default=str) if is_json else render_rollback(report))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from flows.private_server import await_private_server
 from flows.terminal import prepared, show_progress, show_report
 from hindcast.errors import RunFailed
 
@@ -21,6 +22,7 @@ def demo() -> int:
         click.echo("2/3  backfilling it into the target (Prefect takes its seconds to start)", err=True)
         from flows.backfill import backfill
 
+        await_private_server()
         try:
             with show_progress(is_json=False):
                 path = Path(str(backfill(str(export), operator="DEMO", dataset="demo")))

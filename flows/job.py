@@ -3,20 +3,23 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from expectations.engine import load_great_expectations
-from hindcast.database import connect, hold_target, require_schema, target_url
+from hindcast.database import connect, require_schema, target_url
 from hindcast.findings import Findings, begin
+from hindcast.governor import govern
 from hindcast.ledger import load_run, sum_counts
 from hindcast.manifest import Manifest, group_chunks, load_manifest
 from hindcast.plan import Request, load_plan
 from hindcast.pool import WorkerPool, shared_pool
 from hindcast.settings import Settings, load_settings
+from hindcast.writer_lock import WriterLock, hold_target
 from tasks.load import load_tasks
+from tasks.preflight import preflight_target
 from tasks.report import Target, reported
 
 # A task run costs Prefect milliseconds; this many records are seconds of work.
@@ -25,12 +28,17 @@ RECORDS_A_TASK: Final = 50_000
 
 @dataclass
 class Job:
-    """One flow run at work: what it found so far, its settings, its worker processes, its target."""
+    """One flow run at work: what it found so far, its settings, its worker processes, its target.
+
+    `closes_at` (epoch seconds) is when the low-traffic window closes: no chunk is begun from then on.
+    """
 
     findings: Findings
     settings: Settings
     pool: WorkerPool
     target: Target
+    closes_at: float | None = None
+    lock: WriterLock | None = None
 
     @property
     def url(self) -> str:
@@ -50,17 +58,26 @@ class Job:
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
         return load_tasks(findings.plan, findings.folder, findings.run, self.url, groups), sizes
 
+    def bytes_of(self, numbers: Iterable[int]) -> int:
+        """How many bytes of the export, decompressed, these chunks were."""
+        chunks = (self.manifest.chunks[number].staged_as for number in numbers)
+        return sum(chunk.last_byte - chunk.first_byte for chunk in chunks)
+
 
 @contextmanager
-def start_job(request: Request, is_dry_run: bool) -> Iterator[Job]:
+def start_job(request: Request, is_dry_run: bool, closes_at: float | None = None) -> Iterator[Job]:
     """Begin: worker processes, and a report that is written however the steps end."""
     settings = load_settings()
-    findings = begin(request, is_dry_run)
+    findings = begin(replace(request, operator=request.operator or settings.operator), is_dry_run)
     target = Target()
     warm_up_gates()
-    processes = settings.workers or max(settings.pool_size, _cores())
-    with shared_pool(processes) as pool, reported(findings, target, settings):
-        yield Job(findings, settings, pool, target)
+    with shared_pool(count_processes(settings)) as pool, reported(findings, target, settings):
+        yield Job(findings, settings, pool, target, closes_at)
+
+
+def count_processes(settings: Settings) -> int:
+    """Worker processes of a run; each that loads has one connection."""
+    return settings.workers or max(settings.pool_size, _cores())
 
 
 def warm_up_gates() -> None:
@@ -69,17 +86,30 @@ def warm_up_gates() -> None:
 
 
 @contextmanager
-def hold(job: Job) -> Iterator[None]:
-    """Be the target's one writer; its schema and version are right."""
+def hold(job: Job, wait_minutes: float = 0) -> Iterator[None]:
+    """Be the target's one writer, once preflight has found nothing against it; waits for another if asked to."""
     job.target.url = target_url(job.settings)
-    with connect(job.url, job.settings) as connection:
-        require_schema(connection)
-    with hold_target(job.url, job.settings):
+    preflight_target(job.findings, job.url, count_processes(job.settings), job.settings)
+    with hold_target(job.url, job.settings, wait_minutes, on_lost=job.pool.stop) as lock:
+        job.lock = lock
         try:
             yield
         except BaseException:
             job.pool.stop()  # once the lock is free, nobody of ours writes
+            lock.require()  # if it was lost, that is what to tell
             raise
+
+
+@contextmanager
+def governed(job: Job) -> Iterator[str | None]:
+    """Pace what is loaded meanwhile; yields the pace's file for the workers, and leaves the story in the findings."""
+    findings = job.findings
+    assert findings.run and findings.folder
+    with govern(job.url, job.settings, findings.run.run_id, findings.folder) as governor:
+        try:
+            yield governor.pace_path
+        finally:
+            findings.governor = governor.summary()
 
 
 def find_job(job: Job, run_id: str) -> None:

@@ -1,5 +1,6 @@
 """Names of flow runs: they say the slice."""
 
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from prefect.runtime import flow_run
@@ -8,6 +9,12 @@ from prefect.runtime import flow_run
 def name_backfill() -> str:
     """`backfill history.jsonl 2024-01-01..2024-02-01`."""
     return _name("backfill")
+
+
+def name_night() -> str:
+    """`nightly inbox 2024-05-17`: the inbox, and the date on which it started, UTC."""
+    place = flow_run.parameters.get("inbox") or "inbox"
+    return f"nightly {PurePosixPath(str(place)).name} {datetime.now(UTC):%Y-%m-%d}"
 
 
 def name_validation() -> str:

@@ -11,6 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import undo
 from flows.naming import name_rollback
+from flows.parameters import ExactText, Initials, OptionalRunId, WindowText
 from hindcast.selection import Selection, check_selection
 from hindcast.undo_report import has_nothing_to_do, nothing_selected
 
@@ -21,16 +22,16 @@ from hindcast.undo_report import has_nothing_to_do, nothing_selected
     task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
 def rollback(
-    run: str | None = None,
-    window: str | None = None,
-    source: str | None = None,
-    event_type: str | None = None,
-    tenant: str | None = None,
+    run: OptionalRunId = "",
+    window: WindowText = "",
+    source: ExactText = "",
+    event_type: ExactText = "",
+    tenant: ExactText | None = None,
     include_live: bool = False,
     allow_overlap: bool = False,
     mode: Literal["preview", "apply"] = "preview",
     confirm: Literal["ask", "given"] = "ask",
-    operator: str | None = None,
+    operator: Initials = "",
 ) -> dict[str, Any]:
     """Take a run's or a window's rows out of the target; by default only say what that would do.
 
@@ -39,17 +40,17 @@ def rollback(
         window: START..END in UTC, end not included; alone, or to narrow a run.
         source: Only rows of this source, such as analytics_history.
         event_type: Only rows of this event type.
-        tenant: Only rows of this tenant.
+        tenant: Only rows of this tenant; the empty text is a tenant, too.
         include_live: Also rows that the live platform wrote; only with a window.
         allow_overlap: Go on although later runs are concerned; the preview names them.
         mode: preview says what would go and changes nothing; apply archives and deletes.
         confirm: ask pauses for a person's confirmation of the preview; given does not.
         operator: Initials of whoever runs this.
     """
-    span = check_selection(run, window, include_live)
+    span = check_selection(run or None, window or None, include_live)
     selection = Selection(None, span, source or None, event_type or None, tenant, include_live)
-    job = undo.begin_undo(operator)
-    seen = undo.preview(job, run, selection)
+    job = undo.begin_undo(operator or None)
+    seen = undo.preview(job, run or None, selection)
     if mode == "preview":
         return seen.as_json()
     if has_nothing_to_do(seen):

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from expectations.gate import GateResult, merge_results
-from flows.job import RECORDS_A_TASK, Job
+from flows.job import RECORDS_A_TASK, Job, governed
 from hindcast.compare import merge_comparisons
 from hindcast.database import connect, require_schema, target_url
-from hindcast.errors import ConfigurationError, GateError, VerificationError
+from hindcast.errors import ConfigurationError, GateError, VerificationError, WindowClosed
 from hindcast.findings import timed
 from hindcast.known import holds_own_ids
 from hindcast.ledger import Run, list_conflicts, record_gates, sum_counts, touched_days
@@ -21,7 +21,9 @@ from hindcast.settings import load_settings
 from hindcast.verify import Verification, sum_proofs
 from hindcast.window import parse_window
 from tasks.extract import plan_export, stage_export
+from tasks.keep_export import keep_export, list_files
 from tasks.load import add_partitions, load_chunks, load_tasks, open_run, prepare_target
+from tasks.preflight import preflight_months, preflight_room
 from tasks.progress import StepProgress, gather
 from tasks.rollup import rebuild_rollup
 from tasks.validate import gate_events, gate_export, gate_loaded, gate_rollups, show_gate
@@ -35,7 +37,10 @@ def extract(job: Job) -> None:
     with timed(findings, "extract"):
         findings.plan, findings.folder = plan_export(findings.request, job.settings)
         _require_suites(job, findings.plan.format, "export", *(() if findings.is_dry_run else ("rollups", "loaded")))
-        findings.manifest = stage_export(findings.plan, findings.folder, job.pool)
+        preflight_room(findings, job.target.url, job.settings)
+        findings.manifest = stage_export(findings.plan, findings.folder, job.pool, job.closes_at)
+    if findings.manifest is None:
+        raise WindowClosed("the low-traffic window closed while the export was being read; run again to go on")
 
 
 def open_ledger(job: Job) -> None:
@@ -45,6 +50,9 @@ def open_ledger(job: Job) -> None:
     with timed(findings, "ledger"):
         operator = findings.request.operator or ""
         findings.run = open_run(findings.plan, job.url, findings.request.new_run, operator, job.settings)
+        if job.lock:
+            job.lock.tell("backfill", findings.run.run_id)
+        preflight_months(findings, job.manifest, job.url, job.settings)
         prepare_target(findings, job.manifest, job.url, job.settings)
 
 
@@ -87,7 +95,10 @@ def compare(job: Job) -> None:
 
 
 def load(job: Job) -> None:
-    """Load the chunks that the ledger does not have, several at once."""
+    """Load the chunks that the ledger does not have, several at once.
+
+    Raises WindowClosed, with the rollups of what was loaded rebuilt and proved, when the window closed before the end.
+    """
     findings = job.findings
     assert findings.run
     with timed(findings, "load"):
@@ -97,12 +108,21 @@ def load(job: Job) -> None:
         with connect(job.url, job.settings) as connection:
             # Within the export repeats are decided; on a resumed run some of its own rows may be there.
             asks = bool(findings.run.committed) or holds_own_ids(connection, findings.run.format)
-        futures = [load_chunks.submit(replace(call, asks_own_ids=asks), job.pool) for call in calls]
-        for _ in gather(futures, sizes, StepProgress("load", sum(sizes), "records")):
-            pass
+        with governed(job) as pace:
+            calls = [replace(call, asks_own_ids=asks, not_after=job.closes_at, pace=pace) for call in calls]
+            futures = [load_chunks.submit(call, job.pool) for call in calls]
+            progress = StepProgress("load", sum(sizes), "records", "bytes")
+            read = [job.bytes_of(call.chunks) for call in calls]
+            loaded = sum(len(counts) for counts in gather(futures, sizes, progress, read))
         with connect(job.url, job.settings) as connection:
             findings.counts = sum_counts(connection, findings.run.run_id)
             findings.table_conflicts = list_conflicts(connection, findings.run.run_id)
+    if loaded < len(missing):
+        rollup(job)
+        raise WindowClosed(
+            f"the low-traffic window closed with {len(missing) - loaded:,} of {len(job.manifest.chunks):,} chunks "
+            "to load; run again to go on"
+        )
 
 
 def rollup(job: Job) -> None:
@@ -149,6 +169,16 @@ def measure(job: Job) -> None:
             findings.dashboard_queries = time_dashboard_queries(connection, totals.first_at, totals.last_at)
     if job.settings.dashboard_url:
         findings.dashboard = fetch_dashboard(job.settings.dashboard_url)
+
+
+def keep(job: Job) -> None:
+    """Copy the export's files to where raw exports are kept; what cannot be kept is told, and fails nothing."""
+    findings, prefix = job.findings, job.settings.keep_exports
+    assert findings.plan
+    if prefix:
+        with timed(findings, "keep"):
+            futures = [keep_export.submit(file, findings, job.url, job.settings) for file in list_files(findings.plan)]
+            findings.kept = list(gather(futures, [1] * len(futures), StepProgress("keep", len(futures), "files")))
 
 
 def rebuild_window(window: str | None) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
@@ -13,14 +14,16 @@ from pydantic import Field
 
 from hindcast.archive import Description
 from hindcast.archive_ledger import Archive
-from hindcast.database import connect, hold_target, require_schema, target_url
+from hindcast.database import connect, require_schema, target_url
 from hindcast.errors import ConfigurationError, HindcastError, TransientError
+from hindcast.governor import govern
 from hindcast.preview import Preview
 from hindcast.rollups import ROLLUPS, RollupProof
 from hindcast.selection import Selection, find_selection
 from hindcast.settings import Settings, load_settings
 from hindcast.undo_report import Undo
 from hindcast.undo_text import render_preview_markdown
+from hindcast.writer_lock import WriterLock, hold_target
 from tasks.progress import StepProgress, gather
 from tasks.prune import (
     archive_rows,
@@ -55,10 +58,12 @@ class UndoJob:
     operator: str
     began: float = field(default_factory=time.monotonic)
     confirmed_digest: str | None = None
+    lock: WriterLock | None = None
+    governor: dict[str, Any] | None = None
 
     def close(self, undo: Undo) -> Undo:
-        """The findings with the time they took."""
-        undo.seconds = time.monotonic() - self.began
+        """The findings with the time they took and how they were paced."""
+        undo.seconds, undo.governor = time.monotonic() - self.began, self.governor
         return undo
 
 
@@ -103,8 +108,21 @@ def ask(job: UndoJob, seen: Preview) -> None:
 def hold_undo(job: UndoJob) -> Iterator[None]:
     """Be the target's one writer."""
     job.began = time.monotonic()  # not the time a person took to confirm
-    with hold_target(job.url, job.settings):
+    with hold_target(job.url, job.settings) as lock:
+        job.lock = lock
         yield
+
+
+@contextmanager
+def _governed(job: UndoJob, what: str, archive_id: UUID) -> Iterator[str | None]:
+    """Pace what is done meanwhile, and tell who holds the target; yields the pace's file."""
+    if job.lock:
+        job.lock.tell(what, archive_id)
+    with govern(job.url, job.settings, archive_id, job.settings.home) as governor:
+        try:
+            yield governor.pace_path
+        finally:
+            job.governor = governor.summary()
 
 
 def archive(job: UndoJob, seen: Preview) -> tuple[Archive, Description]:
@@ -125,7 +143,8 @@ def archive(job: UndoJob, seen: Preview) -> tuple[Archive, Description]:
 
 def delete(job: UndoJob, begun: Archive, description: Description) -> None:
     """Delete exactly what was archived."""
-    delete_rows(begun, description.rows, job.url, job.settings)
+    with _governed(job, "rollback", begun.archive_id) as pace:
+        delete_rows(begun, description.rows, pace, job.url, job.settings)
 
 
 def rollup(job: UndoJob, description: Description) -> list[RollupProof]:
@@ -153,7 +172,8 @@ def find(job: UndoJob, name: str) -> tuple[Archive, Description]:
 
 def restore_all(job: UndoJob, found: Archive, description: Description) -> int:
     """Put back what is not there; returns how many rows that were."""
-    return restore_rows(found, description.rows, job.url, job.settings)
+    with _governed(job, "restore", found.archive_id) as pace:
+        return restore_rows(found, description.rows, pace, job.url, job.settings)
 
 
 def prove_presence(

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
@@ -17,7 +17,9 @@ from hindcast.settings import Settings
 MONTHS_AHEAD: Final = 12
 OLDEST_SERVER: Final = 150_000
 
-_WRITER_LOCK: Final = 0x48696E6463617374  # "Hindcast": one writer a database
+WRITER_LOCK: Final = 0x48696E6463617374  # "Hindcast": one writer a database
+# A peer that is gone without a word is noticed in a minute, not in two hours.
+_ALIVE: Final[dict[str, Any]] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _TRANSIENT: Final = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
@@ -62,16 +64,17 @@ def describe_url(url: str) -> str:
 @contextlib.contextmanager
 def connect(url: str, settings: Settings, autocommit: bool = True) -> Iterator[psycopg.Connection]:
     """A session with UTC, our timeouts and search path. Faults of the database come out as ours."""
-    options = (
-        f"-c timezone=UTC -c search_path=public -c lock_timeout={settings.lock_timeout_ms} "
-        f"-c statement_timeout={settings.statement_timeout_ms}"
-    )
     with (
         translated(url),
-        psycopg.connect(
-            url, autocommit=autocommit, options=options, application_name="hindcast", connect_timeout=10
-        ) as connection,
+        psycopg.connect(url, autocommit=True, application_name="hindcast", connect_timeout=10, **_ALIVE) as connection,
     ):
+        # Not as start-up options, which poolers refuse, also in session mode.
+        connection.execute(
+            "SELECT set_config('timezone', 'UTC', false), set_config('search_path', 'public', false),"
+            " set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
+            (str(settings.lock_timeout_ms), str(settings.statement_timeout_ms)),
+        )
+        connection.autocommit = autocommit
         yield connection
 
 
@@ -149,30 +152,6 @@ def add_months_ahead(connection: psycopg.Connection) -> int:
     return add_months(connection, row[0], row[1])
 
 
-@contextlib.contextmanager
-def hold_target(url: str, settings: Settings) -> Iterator[None]:
-    """Be the one writer of this database, until the end or death of this process; TargetError if it has one."""
-    with connect(url, settings) as connection:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_WRITER_LOCK,)).fetchone()
-        if not (row and row[0]):
-            holder = _describe_holder(connection)
-            raise TargetError(f"database {describe_url(url)}: {holder}; wait for it or stop it")
-        yield
-
-
-def _describe_holder(connection: psycopg.Connection) -> str:
-    row = connection.execute(
-        "SELECT what, began_at FROM ("
-        " SELECT 'run ' || run_id || ' (' || dataset, started_at FROM import_runs WHERE status = 'running'"
-        " UNION ALL SELECT 'archive ' || archive_id || ' (' || status, created_at FROM import_archives"
-        " WHERE status IN ('archiving', 'archived', 'deleting', 'restoring')"
-        ") AS w (what, began_at) ORDER BY began_at DESC LIMIT 1"
-    ).fetchone()
-    if not row:
-        return "another run is writing"
-    return f"{row[0]}, started {row[1]:%Y-%m-%d %H:%M} UTC) is writing"
-
-
 def count_rows(connection: psycopg.Connection, table: str) -> int:
     """Rows in a table, counted."""
     row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
@@ -182,8 +161,10 @@ def count_rows(connection: psycopg.Connection, table: str) -> int:
 
 def _connect_patiently(url: str) -> psycopg.Connection:
     """A session for changes of the schema: UTC and our search path, without our timeouts."""
-    options = "-c timezone=UTC -c search_path=public"
-    return psycopg.connect(url, options=options, application_name="hindcast", connect_timeout=10)
+    connection = psycopg.connect(url, autocommit=True, application_name="hindcast", connect_timeout=10, **_ALIVE)
+    connection.execute("SELECT set_config('timezone', 'UTC', false), set_config('search_path', 'public', false)")
+    connection.autocommit = False
+    return connection
 
 
 def _require_server(connection: psycopg.Connection) -> None:
@@ -218,7 +199,7 @@ def _upgrade(url: str) -> None:
     with translated(url):
         try:
             with engine.begin() as connection:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK + 1})
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK + 1})
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except DBAPIError as error:

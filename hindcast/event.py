@@ -93,9 +93,14 @@ def identify(event: Event, source: str) -> Identified:
     if own_id is None:
         event_id = _make_event_id(microseconds, digest)
         return Identified(event_id, event_id, digest[:16], microseconds, payload)
-    identity = sha256(encode_value((source, event.tenant, own_id))).digest()
-    event_id = _make_event_id(microseconds, sha256(b"%d:%s" % (microseconds, identity)).digest())
-    return Identified(event_id, identity[:16], digest[:16], microseconds, payload)
+    seed, identity = derive_own_identity(microseconds, source, event.tenant, own_id)
+    return Identified(_make_event_id(microseconds, seed), identity[:16], digest[:16], microseconds, payload)
+
+
+def derive_own_identity(microseconds: int, source: str, tenant: str, own_id: str) -> tuple[bytes, bytes]:
+    """Of an event with the source's own id: the hash its event id is made of, and that of its identity (32 bytes)."""
+    identity = sha256(encode_value((source, tenant, own_id))).digest()
+    return sha256(b"%d:%s" % (microseconds, identity)).digest(), identity
 
 
 def hash_fields(microseconds: int, fields: Sequence[str | None], payload: bytes) -> bytes:

@@ -46,6 +46,9 @@ class Findings:
     dashboard_queries: list[dict[str, Any]] = field(default_factory=list)
     dashboard: dict[str, Any] | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    preflight: list[dict[str, Any]] = field(default_factory=list)
+    governor: dict[str, Any] | None = None
+    kept: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     replaced: int = 0
     label: str = ""
@@ -94,6 +97,7 @@ def build_report(findings: Findings, status: str, report_path: Path) -> dict[str
         "operator": request.operator,
         "window": [format_utc(plan.start), format_utc(plan.end)] if plan and (plan.start or plan.end) else None,
         "tenant": request.tenant,
+        "limit": request.limit,
         "attempts": findings.run.attempts if findings.run else None,
         "started_at": format_utc(findings.started_at),
         "finished_at": format_utc(datetime.now(UTC)),
@@ -111,6 +115,9 @@ def build_report(findings: Findings, status: str, report_path: Path) -> dict[str
         "dashboard_queries": findings.dashboard_queries,
         "dashboard": findings.dashboard,
         "parts": _parts(findings),
+        "preflight": findings.preflight,
+        "governor": findings.governor,
+        "kept": findings.kept,
         "checked": _checked(findings),
         "not_checked": _not_checked(findings),
         "undo": _undo(findings),

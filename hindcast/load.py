@@ -4,6 +4,7 @@ First the rows are simply copied; when one is there already the chunk is done ag
 chunk that the ledger has is a no-op, so any number of attempts, kills and races end in the same table.
 """
 
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from hindcast.errors import GateError
 from hindcast.known import KnownRow, Verdict, ask_table
 from hindcast.ledger import Counts
 from hindcast.manifest import Chunk, load_manifest, read_conflicts
+from hindcast.pace import Pace
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows, read_staged_rows
 from hindcast.times import to_microseconds
@@ -35,11 +37,14 @@ class LoadTask:
     on_conflict: str
     chunks: tuple[int, ...]
     asks_own_ids: bool = True  # False: the table held none of this source when the run began
+    not_after: float | None = None  # epoch seconds; no chunk is begun from then on
+    pace: str | None = None  # path of the pace's file
 
 
 def load_chunks(task: LoadTask) -> list[Counts]:
-    """Load chunks one after the other on one connection; runs in a worker.
+    """Load chunks one after the other on one connection, each when the pace allows it; runs in a worker.
 
+    Returns the counts of the chunks begun before `not_after`: as many as were given unless that came first.
     Safe to call again after any error; raises GateError when a row contradicts the table and that is to fail.
     """
     folder = Path(task.folder)
@@ -50,7 +55,12 @@ def load_chunks(task: LoadTask) -> list[Counts]:
     settings = load_settings()
     loader = _Loader(task, folder)
     with connect(task.url, settings) as connection:
-        return [loader.load(connection, manifest.chunks[n], conflicts.get(n, [])) for n in task.chunks]
+        counts = []
+        for n in task.chunks:
+            if not _await_turn(task, manifest.chunks[n]):
+                break
+            counts.append(loader.load(connection, manifest.chunks[n], conflicts.get(n, [])))
+        return counts
 
 
 # Another writer may take a key between the question and the write; more often than this is no accident.
@@ -151,6 +161,14 @@ class _Loader:
             noted.append((*place, against, _as_json(found.fields), is_replacing, previous))
         with connection.cursor() as cursor:
             cursor.executemany(_INSERT_CONFLICT, noted)
+
+
+def _await_turn(task: LoadTask, chunk: Chunk) -> bool:
+    """Wait until a chunk may begin, in no transaction; False when it is too late for it."""
+    if task.pace:
+        staged = chunk.staged_as
+        return Pace(Path(task.pace)).wait(staged.records, staged.last_byte - staged.first_byte, task.not_after)
+    return task.not_after is None or time.time() < task.not_after
 
 
 def _draw_chunk_id(connection: psycopg.Connection) -> tuple[int, int]:

@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
+from hindcast.array_records import iter_array
 from hindcast.canonical import encode_value
 from hindcast.errors import ConfigurationError, ExportError
 from hindcast.event import IDENTITY_VERSION
 from hindcast.export import DAMAGE, Bounds, Part, find_parts, open_part
 from hindcast.formats import detect_format, find_format
 from hindcast.formats.base import read_options
-from hindcast.records import Progress, iter_array, iter_lines
+from hindcast.records import Progress, iter_lines
 from hindcast.settings import Settings
 from hindcast.times import FUTURE_TOLERANCE
 from hindcast.window import parse_window

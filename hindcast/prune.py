@@ -4,6 +4,7 @@ A row goes only while it still is what was archived. What it had taken the place
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -14,6 +15,7 @@ from hindcast.archive_ledger import Archive, done_chunks, set_status
 from hindcast.archive_rows import Advance, scratch_folder
 from hindcast.archived_rows import Presence, compare_chunk, key_parameters, look_up_by_key
 from hindcast.errors import ArchiveError
+from hindcast.pace import Pace as GovernedPace
 from hindcast.row_digest import pin_text_form, row_hash
 from hindcast.settings import Settings
 from hindcast.whole_months import drop_months
@@ -39,6 +41,18 @@ _PUT_BACK: Final = sql.SQL(
 
 def no_pace(rows: int, size_bytes: int) -> None:
     """Go on at once."""
+
+
+def follow(path: str | None) -> Pace:
+    """The pace in a governor's file; without one, none."""
+    if path is None:
+        return no_pace
+    governed = GovernedPace(Path(path))
+
+    def wait(rows: int, size_bytes: int) -> None:
+        governed.wait(rows, size_bytes)
+
+    return wait
 
 
 def delete_rows(

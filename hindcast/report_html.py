@@ -21,6 +21,7 @@ from hindcast.report_facts import (
     worst_first,
     writes_nothing,
 )
+from hindcast.report_manners import describe_manners
 from hindcast.report_plot import Plot, plot_events
 
 ROWS_SHOWN = 40  # longer tables of months go behind a fold, with the totals of each month before it
@@ -39,6 +40,7 @@ def render_html(report: dict[str, Any]) -> str:
         month_totals=_month_totals(facts["months"]),
         plots=_plots(facts["events_per_day"]),
         rejects=sorted(facts["rejects_by_reason"], key=lambda row: -(row["count"] or 0)),
+        manners=describe_manners(facts),
         longest_step=max((value or 0 for value in facts["timings"].values()), default=0),
         rows_shown=ROWS_SHOWN,
         samples_shown=SAMPLES_SHOWN,

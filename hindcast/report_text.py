@@ -6,9 +6,11 @@ from typing import Any
 
 from hindcast.report_facts import Equation, Verdict, books, completed, tone, verdict, writes_nothing
 from hindcast.report_format import count_of, instant, milliseconds, number, seconds, signed, size
+from hindcast.report_manners import describe_manners
 
 ROWS_SHOWN = 60  # of one table: an artifact is read in a side panel, and Prefect stores it in its own database
 SAMPLES_SHOWN = 10
+SENTENCES_SHOWN = 8  # of manners in the summary
 _CELL_LIMIT = 300
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
 
@@ -26,6 +28,7 @@ def render_markdown(report: dict[str, Any]) -> str:
         _markdown_conflicts(facts),
         _markdown_proof(facts),
         _markdown_costs(facts),
+        _table("Manners", ("what", "said"), describe_manners(facts)),
         _markdown_lists(facts),
         _table("Timings", ("step", "took"), ((step, seconds(taken)) for step, taken in facts["timings"].items())),
         _table(
@@ -53,6 +56,7 @@ def render_summary(report: dict[str, Any]) -> str:
         ("proven", judged.proof),
         *_summary_proof(facts),
         ("speed", _speed(facts)),
+        *describe_manners(facts)[:SENTENCES_SHOWN],
         ("report", facts["report_path"]),
         ("undo", judged.undo if writes_nothing(facts) else facts["undo"] or judged.undo),
     ]
@@ -65,24 +69,28 @@ def render_summary(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_gate(gate: dict[str, Any]) -> str:
-    """One gate as Markdown: every check, and for those that did not pass the failing values with part and line."""
-    checks = [
-        (check["rule"], check["description"], check["severity"], check["status"], check["observed"])
-        for check in gate["checks"]
-    ]
-    samples = [
-        (check["rule"], _place(sample), sample["value"])
-        for check in gate["checks"]
-        if tone(check["status"]) != "good"
-        for sample in check["samples"]
-    ]
-    pieces = [
-        f"# Gate {_cell(_gate(gate))}",
-        _table("Checks", ("rule", "what", "severity", "status", "observed"), checks),
-        _table("Failing values", ("rule", "where", "value"), samples),
-    ]
-    return "\n\n".join(piece for piece in pieces if piece)
+def describe_gate(gate: dict[str, Any]) -> str:
+    """A gate in a sentence: `export warned: 11 of 12 checks passed on 1 row`."""
+    return _gate(gate)
+
+
+def tabulate_gate(gate: dict[str, Any]) -> list[dict[str, str]]:
+    """One gate as the rows of a table: what failed first, each check followed by its failing values, part and line."""
+    rows = []
+    for check in sorted(
+        gate["checks"], key=lambda check: ("bad", "warn", "plain", "good").index(tone(check["status"]))
+    ):
+        rule, severity = str(check["rule"]), str(check["severity"])
+        found, what = _short(check["observed"], 60), _short(check["description"])
+        status = {"status": str(check["status"]), "rule": rule}
+        rows.append(status | {"found": found, "where": "", "check": what, "severity": severity})
+        if tone(check["status"]) != "good":
+            sample = {"status": "sample", "rule": rule}
+            rows.extend(
+                sample | {"found": _short(s["value"], 60), "where": _short(_place(s), 60), "check": "", "severity": ""}
+                for s in check["samples"]
+            )
+    return rows
 
 
 def _line(text: Any) -> str:

@@ -10,7 +10,6 @@ import psycopg
 from psycopg import sql
 
 from hindcast.errors import ConfigurationError
-from hindcast.ledger import find_run
 from hindcast.times import format_utc, parse_time
 from hindcast.window import Window, parse_window
 
@@ -112,6 +111,8 @@ def find_selection(connection: psycopg.Connection, run: str | None, selection: S
     """The selection with its run looked up by id or the beginning of it; raises ConfigurationError if not one."""
     if not run:
         return selection
+    from hindcast.ledger import find_run  # imports Arrow, which a command's --help can do without
+
     run_id = find_run(connection, run)["run_id"]
     return Selection(
         run_id, selection.window, selection.source, selection.event_type, selection.tenant, selection.include_live

@@ -1,7 +1,7 @@
 """Every setting, its environment variable, default and meaning. Read when asked for, never at import time."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     gate_batch_rows: Annotated[int, Field(ge=1)] = Field(
         250_000, description="staged events a gate batch; smaller batches cost more a row"
     )
+    inbox: str = Field("", description="folder or s3:// prefix where exports arrive, for the nightly deployment")
     expectations_dir: Path | None = Field(None, description="suites of your own, instead of the shipped ones")
     spot_checks: Annotated[int, Field(ge=0, le=100_000)] = Field(
         200, description="records re-read from the export's own bytes after the load"
@@ -77,6 +78,46 @@ class Settings(BaseSettings):
     lock_timeout_ms: Annotated[int, Field(ge=0)] = Field(5_000, description="longest wait for a lock in the target")
     statement_timeout_ms: Annotated[int, Field(ge=0)] = Field(
         600_000, description="longest single statement in the target"
+    )
+    keep_exports: str = Field(
+        "", description="folder or s3://bucket/prefix where the files of a successful run are kept; empty = not kept"
+    )
+    governor: Literal["on", "off"] = Field("on", description="on: the load slows down when a limit below is crossed")
+    governor_sample_seconds: Annotated[float, Field(ge=0.1, le=60)] = Field(
+        1.0, description="how often the governor looks"
+    )
+    governor_hold_seconds: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        300.0, description="longest hold; after it the load goes on at its lowest pace, whatever the signals say"
+    )
+    max_rows_per_second: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="ceiling of the load in records a second, governor or not; 0 = none"
+    )
+    max_bytes_per_second: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="ceiling of the load in bytes of the export a second, governor or not; 0 = none"
+    )
+    max_wal_mb_per_second: Annotated[float, Field(ge=0)] = Field(
+        128.0, description="limit of the write-ahead log's growth, whole server, in MB (10^6 bytes) a second; 0 = off"
+    )
+    max_replication_lag_seconds: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="limit of the slowest standby's lag; 0 = off"
+    )
+    max_replication_backlog_mb: Annotated[float, Field(ge=0)] = Field(
+        512.0, description="limit of the log the slowest standby has not applied, in MB; 0 = off"
+    )
+    max_blocked_seconds: Annotated[float, Field(ge=0)] = Field(
+        0.5, description="longest that another session may wait for a lock of ours; 0 = off"
+    )
+    max_lock_waits: Annotated[float, Field(ge=0)] = Field(
+        5.0, description="limit of other sessions waiting for any lock; 0 = off"
+    )
+    canary_limit_ms: Annotated[float, Field(ge=0)] = Field(
+        25.0, description="limit of the canary query's p95, at least; 0 = off"
+    )
+    canary_limit_factor: Annotated[float, Field(ge=1)] = Field(
+        5.0, description="the canary's limit is at least this many times what it took before the load"
+    )
+    canary_query: str = Field(
+        "", description="the canary: a SELECT of your own; empty = a lookup in analytics_events by its primary key"
     )
 
     @property

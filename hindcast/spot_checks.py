@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
+from hindcast.array_records import iter_array
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
 from hindcast.errors import ExportError, RecordError
@@ -18,7 +19,7 @@ from hindcast.known import KnownRow, fetch_by_id
 from hindcast.load import LoadTask
 from hindcast.manifest import Manifest, load_manifest, read_repeats
 from hindcast.plan import Plan, load_plan
-from hindcast.records import Progress, iter_array, iter_lines
+from hindcast.records import Progress, iter_lines
 from hindcast.settings import Settings, load_settings
 from hindcast.staging import read_chunk
 from hindcast.verify import Difference

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, Numeric, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, Integer, MetaData, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 metadata: Final = MetaData()
@@ -65,6 +65,7 @@ import_parts: Final = Table(
     Column("size_bytes", BigInteger),
     Column("fingerprint", Text),
     Column("lines", BigInteger),
+    Column("kept_as", Text),
 )
 
 import_chunks: Final = Table(
@@ -176,6 +177,22 @@ import_prune_chunks: Final = Table(
     Column("put_back", BigInteger),
     Column("is_month_dropped", Boolean),
     _instant("committed_at"),
+)
+
+import_governor: Final = Table(
+    "import_governor",
+    metadata,
+    Column("decision_id", BigInteger, primary_key=True),
+    Column("run_id", UUID(as_uuid=True)),
+    _instant("decided_at"),
+    Column("action", Text),
+    Column("signal", Text),
+    Column("value", Double),
+    Column("limit_value", Double),
+    Column("unit", Text),
+    Column("rows_per_second", Double),
+    Column("bytes_per_second", Double),
+    Column("reason", Text),
 )
 
 daily_events: Final = Table(

@@ -27,6 +27,7 @@ class Undo:
     restored: int = 0
     proofs: list[RollupProof] = field(default_factory=list)
     seconds: float = 0.0
+    governor: dict[str, Any] | None = None
 
 
 def close_rollback(connection: psycopg.Connection, undo: Undo, preview: Preview) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def close_rollback(connection: psycopg.Connection, undo: Undo, preview: Preview)
         "verification": _judge(checks),
         "resumed": archive.is_resumed,
         "seconds": round(undo.seconds, 3),
+        "governor": undo.governor,
     }
     _refuse(connection, archive, report)
     finish_rollback(connection, archive, selection.is_whole_run and not remaining, report)
@@ -103,6 +105,7 @@ def close_restore(connection: psycopg.Connection, undo: Undo) -> dict[str, Any]:
         "rollups": [asdict(proof) for proof in undo.proofs],
         "verification": _judge(checks),
         "seconds": round(undo.seconds, 3),
+        "governor": undo.governor,
     }
     if not missing and all(proof.is_proved for proof in undo.proofs):
         finish_restore(connection, archive, report)  # what is there with other content is not for us to put right

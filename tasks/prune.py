@@ -16,6 +16,7 @@ from hindcast.archived_rows import Presence
 from hindcast.database import connect
 from hindcast.preview import Preview, make_preview
 from hindcast.prune import delete_rows as delete_all
+from hindcast.prune import follow
 from hindcast.prune import verify_absence as look_up
 from hindcast.selection import Selection
 from hindcast.settings import Settings
@@ -78,11 +79,11 @@ def verify_archive(archive: Archive, rows: int, url: str, settings: Settings) ->
 
 
 @task(name="delete rows", task_run_name="delete rows", cache_policy=NO_CACHE, **TRANSIENT)
-def delete_rows(archive: Archive, rows: int, url: str, settings: Settings) -> None:
+def delete_rows(archive: Archive, rows: int, pace: str | None, url: str, settings: Settings) -> None:
     """Delete the archived rows, chunk by chunk, whole months by their partition."""
     progress = StepProgress("delete", rows, "rows")
     with connect(url, settings) as connection:
-        delete_all(connection, archive, settings, progress.advance)
+        delete_all(connection, archive, settings, progress.advance, follow(pace))
     progress.finish()
 
 

@@ -10,6 +10,7 @@ from hindcast.archive import Description
 from hindcast.archive_ledger import Archive
 from hindcast.archived_rows import Presence
 from hindcast.database import connect
+from hindcast.prune import follow
 from hindcast.restore import find_restorable
 from hindcast.restore import restore_rows as put_back
 from hindcast.restore import verify_restored as look_up
@@ -29,11 +30,11 @@ def find_archive(archive: str, url: str, settings: Settings) -> tuple[Archive, D
 
 
 @task(name="restore rows", task_run_name="restore rows", cache_policy=NO_CACHE, **TRANSIENT)
-def restore_rows(archive: Archive, rows: int, url: str, settings: Settings) -> int:
+def restore_rows(archive: Archive, rows: int, pace: str | None, url: str, settings: Settings) -> int:
     """Insert the archived rows that are not there, chunk by chunk; returns how many."""
     progress = StepProgress("restore", rows, "rows")
     with connect(url, settings) as connection:
-        restored = put_back(connection, archive, settings, progress.advance)
+        restored = put_back(connection, archive, settings, progress.advance, follow(pace))
     progress.finish()
     return restored
 

@@ -1,12 +1,9 @@
 """Connections: what is told when one cannot be made, what is worth another try, and who may write."""
 
-from pathlib import Path
-
-import psycopg
 import pytest
-from loading import begin, make_event, query, write_export
+from loading import query
 
-from hindcast.database import connect, count_rows, describe_url, hold_target, migrate, target_url, translated
+from hindcast.database import connect, count_rows, describe_url, migrate, target_url
 from hindcast.errors import ConfigurationError, TargetError, TransientError
 from hindcast.load import LoadTask
 from hindcast.settings import load_settings
@@ -130,28 +127,6 @@ def test_a_session_is_in_utc_with_our_timeouts(target: str) -> None:
             for name in ("timezone", "lock_timeout", "statement_timeout")
         ]
     assert shown == ["UTC", "123ms", "4567ms"]
-
-
-def test_a_second_writer_is_refused_and_told_which_run_writes(target: str, tmp_path: Path) -> None:
-    begun = begin(target, write_export(tmp_path / "export.jsonl", [make_event(0)]), dataset="spring")
-    settings = load_settings()
-    with hold_target(target, settings):
-        with pytest.raises(TargetError, match=rf"run {begun.run.run_id} \(spring, started .* UTC\) is writing"):
-            hold_target(target, settings).__enter__()
-        with pytest.raises(TargetError, match="wait for it or stop it"):
-            hold_target(target, settings).__enter__()
-    with hold_target(target, settings):
-        pass
-
-
-def test_a_writer_that_is_killed_lets_go_of_the_target(target: str) -> None:
-    settings = load_settings()
-    with pytest.raises(TransientError), hold_target(target, settings):
-        ((pid,),) = query(target, "SELECT pid FROM pg_locks WHERE locktype = 'advisory'")
-        with psycopg.connect(target) as other:
-            other.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
-        with hold_target(target, settings), translated(target):
-            raise psycopg.OperationalError("the first one notices")
 
 
 def test_rows_are_counted(target: str) -> None:

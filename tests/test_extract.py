@@ -190,7 +190,7 @@ def test_an_error_while_staging_leaves_nothing_behind(export: Path, monkeypatch:
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("hindcast.extract.count_months", fail)
+    monkeypatch.setattr("hindcast.stager.count_months", fail)
     with pytest.raises(OSError, match="disk full"):
         stage(export)
     (folder,) = (export.parent / "home" / "staging").iterdir()

@@ -8,10 +8,10 @@ import pytest
 from flow_runs import SAMPLE, backfill, wait_until
 from loading import begin, count_events, make_event, query, write_export
 
-from hindcast.database import hold_target
 from hindcast.settings import load_settings
 from hindcast.synthetic import GenerateSpec, generate
 from hindcast.synthetic.marking import mark_report
+from hindcast.writer_lock import hold_target
 
 pytest_plugins = ["flow_fixtures", "loading_fixtures"]
 pytestmark = pytest.mark.flow
@@ -81,10 +81,11 @@ def test_rows_deleted_since_are_loaded_again(database: str, tmp_path: Path) -> N
 
 def test_a_second_backfill_refuses_and_names_the_run_at_work(database: str) -> None:
     at_work = begin(database, SAMPLE).run
-    with hold_target(database, load_settings()):
+    with hold_target(database, load_settings()) as lock:
+        lock.tell("backfill", at_work.run_id)
         outcome = backfill(SAMPLE)
     assert outcome.exit_code == 1
-    assert f"run {at_work.run_id} (analytics_history, started " in outcome.report["error"]
+    assert f"run {at_work.run_id} (analytics_history, by ab, started " in outcome.report["error"]
     assert count_events(database) == 0
     assert query(database, "SELECT attempts FROM import_runs") == [(1,)]
 

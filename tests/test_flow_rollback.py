@@ -13,8 +13,8 @@ from loading import count_events, make_event, query, write_export
 from undoing import begin_rollback, table_digest
 
 from flows.cli import cli
-from hindcast.database import hold_target
 from hindcast.settings import load_settings
+from hindcast.writer_lock import hold_target
 
 pytest_plugins = ["flow_fixtures", "loading_fixtures"]
 pytestmark = pytest.mark.flow

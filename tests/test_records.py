@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hindcast import records
-from hindcast.records import Progress, RawRecord, iter_array, iter_lines
+from hindcast.array_records import iter_array
+from hindcast.records import Progress, RawRecord, iter_lines
 
 LIMIT = 1 << 24
 pieces = st.lists(

@@ -1,10 +1,12 @@
 """The registry of formats, and detection."""
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from hindcast.errors import ConfigurationError, ExportError
+from hindcast.errors import ConfigurationError, ExportError, RecordError
+from hindcast.event import Event, Skipped
 from hindcast.formats import analytics_history
-from hindcast.formats.base import Format
+from hindcast.formats.base import Context, Format, decode_or_fault
 
 FORMATS: Final[dict[str, Format]] = {module.NAME: module for module in (analytics_history,)}
 
@@ -14,6 +16,17 @@ def find_format(name: str) -> Format:
     if name not in FORMATS:
         raise ConfigurationError(f"format {name!r}: expected one of {', '.join(sorted(FORMATS))}")
     return FORMATS[name]
+
+
+def decode_batch(module: Format, raws: Sequence[bytes], context: Context) -> list[Event | Skipped | RecordError]:
+    """Decode records in their order; what a record breaks stands in its place.
+
+    A format may bring a `decode_batch` of its own, with the same outcomes as its `decode`.
+    """
+    own: Callable[..., list[Event | Skipped | RecordError]] | None = getattr(module, "decode_batch", None)
+    if own:
+        return own(raws, context)
+    return [decode_or_fault(module.decode, raw, context) for raw in raws]
 
 
 def detect_format(records: list[bytes]) -> tuple[str, str]:
