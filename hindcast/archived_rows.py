@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -24,9 +22,15 @@ _ON_KEY: Final = sql.SQL(
     " AND e.created_at >= %(first)s::timestamptz AND e.created_at <= %(last)s::timestamptz"
 )
 _COMPARE: Final = sql.SQL(
-    "SELECT e.event_id, e.created_at, {row_hash} = a.row_hash, coalesce({row_hash} = {put_back_hash}, FALSE)"
+    "SELECT count(*) FILTER (WHERE is_same), count(*) FILTER (WHERE NOT is_same AND is_put_back),"
+    " count(*) FILTER (WHERE NOT is_same AND NOT is_put_back),"
+    " (array_agg(event_id::text) FILTER (WHERE NOT is_same AND NOT is_put_back))[:{named}],"
+    " (array_agg(created_at::text) FILTER (WHERE NOT is_same AND NOT is_put_back))[:{named}]"
+    " FROM (SELECT e.event_id, e.created_at, {row_hash} = a.row_hash AS is_same,"
+    " CASE WHEN a.put_back IS NULL THEN FALSE ELSE {row_hash} = {put_back_hash} END AS is_put_back"
     " FROM {keys} INNER JOIN analytics_events AS e ON {on_key}"
     " LEFT JOIN LATERAL jsonb_populate_record(NULL::analytics_events, a.put_back) AS p ON a.put_back IS NOT NULL"
+    " OFFSET 0) AS s"
 )
 
 
@@ -50,16 +54,21 @@ class Presence:
 def compare_chunk(connection: psycopg.Connection, columns: Sequence[str], chunk: ArchivedChunk) -> Presence:
     """Look a chunk's rows up by their keys. Reads only."""
     query = _COMPARE.format(
-        row_hash=row_hash(columns, "e"), put_back_hash=row_hash(columns, "p"), keys=_KEYS, on_key=_ON_KEY
+        named=sql.Literal(NAMED_ROWS),
+        row_hash=row_hash(columns, "e"),
+        put_back_hash=row_hash(columns, "p"),
+        keys=_KEYS,
+        on_key=_ON_KEY,
     )
-    found = Presence()
-    for event_id, created_at, is_same, is_put_back in connection.execute(query, key_parameters(chunk)):
-        found.same += is_same
-        found.put_back += is_put_back and not is_same
-        if not is_same and not is_put_back:
-            found.changed += 1
-            found.named.append(name_row(event_id, created_at))
-    return found
+    row = connection.execute(query, key_parameters(chunk)).fetchone()
+    assert row
+    named = [{"event_id": key, "created_at": at} for key, at in zip(row[3] or [], row[4] or [], strict=True)]
+    return Presence(row[0], row[1], row[2], named)
+
+
+def look_up_by_key(connection: psycopg.Connection) -> None:
+    """Make the session find a chunk's rows by their keys: the planner may read a month for every chunk of it."""
+    connection.execute("SET enable_hashjoin = off; SET enable_mergejoin = off")
 
 
 def key_parameters(chunk: ArchivedChunk) -> dict[str, Any]:
@@ -73,8 +82,3 @@ def key_parameters(chunk: ArchivedChunk) -> dict[str, Any]:
         "first": min(times),  # texts of one form, and all of one month
         "last": max(times),
     }
-
-
-def name_row(event_id: UUID, created_at: datetime) -> dict[str, str]:
-    """A row's key for a report."""
-    return {"event_id": str(event_id), "created_at": created_at.isoformat()}

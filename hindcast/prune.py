@@ -13,7 +13,7 @@ from psycopg import sql
 from hindcast.archive import ArchivedChunk, Description, read_chunks, read_description
 from hindcast.archive_ledger import Archive, done_chunks, set_status
 from hindcast.archive_rows import Advance, scratch_folder
-from hindcast.archived_rows import Presence, compare_chunk, key_parameters
+from hindcast.archived_rows import Presence, compare_chunk, key_parameters, look_up_by_key
 from hindcast.errors import ArchiveError
 from hindcast.pace import Pace as GovernedPace
 from hindcast.row_digest import pin_text_form, row_hash
@@ -65,6 +65,7 @@ def delete_rows(
     description = read_description(archive.uri)
     set_status(connection, archive, "deleting")
     pin_text_form(connection)
+    look_up_by_key(connection)
     drop_months(connection, archive, description, settings)
     done = done_chunks(connection, archive.archive_id)
     advance(sum(rows for file in description.files for number, rows in _numbered(file) if number in done))
@@ -79,6 +80,7 @@ def verify_absence(connection: psycopg.Connection, archive: Archive, settings: S
     """Look every archived row up in the table; those that are there and were not left on purpose are in `same`."""
     description = read_description(archive.uri)
     pin_text_form(connection)
+    look_up_by_key(connection)
     found = Presence()
     with scratch_folder(settings) as scratch:
         for chunk in read_chunks(description, archive.uri, scratch):
@@ -91,8 +93,6 @@ def _delete_chunk(
     connection: psycopg.Connection, archive: Archive, description: Description, chunk: ArchivedChunk
 ) -> None:
     with connection.transaction():
-        # By its key each: otherwise the planner may read a month for every chunk of it.
-        connection.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
         query = _DELETE.format(row_hash=row_hash(description.columns, "e"))
         row = connection.execute(query, key_parameters(chunk)).fetchone()
         assert row

@@ -13,7 +13,7 @@ from hindcast.archive import PUT_BACK, ROW_HASH, ArchivedChunk, Description, rea
 from hindcast.archive_ledger import Archive, adopt_archive, find_archive, set_status
 from hindcast.archive_rows import Advance, month_bounds, scratch_folder
 from hindcast.archive_store import archive_prefix, join_location, list_folders
-from hindcast.archived_rows import Presence, compare_chunk
+from hindcast.archived_rows import Presence, compare_chunk, look_up_by_key
 from hindcast.database import add_months
 from hindcast.errors import ArchiveError, ConfigurationError
 from hindcast.prune import Pace, no_pace
@@ -65,6 +65,7 @@ def restore_rows(
     description = read_description(archive.uri)
     set_status(connection, archive, "restoring")
     pin_text_form(connection)
+    look_up_by_key(connection)
     settle_months(connection, archive, description)
     if description.days:
         add_months(connection, month_bounds(min(description.days)[:7])[0], month_bounds(max(description.days)[:7])[0])
@@ -88,6 +89,7 @@ def verify_restored(
     """What the table holds of the archived rows, and the digest of those that are as archived."""
     description = read_description(archive.uri)
     pin_text_form(connection)
+    look_up_by_key(connection)
     found, digest = Presence(), Digest()
     with scratch_folder(settings) as scratch:
         for chunk in read_chunks(description, archive.uri, scratch):
