@@ -1,4 +1,4 @@
-"""Raw exports are kept: each file of a run copied to `<prefix>/<dataset>/<year of the last event>/<name>`, read back.
+"""Keeping raw exports: every file of a run copied to `<prefix>/<dataset>/<year of last event>/<name>` and read back.
 
 Safe to repeat: a copy that is there with the same bytes is left as it is, one with other bytes is never overwritten.
 """

@@ -164,6 +164,8 @@ def _check_privileges(connection: psycopg.Connection, on_conflict: str) -> Check
     elif not _ask(connection, _CAN_ADD_MONTHS):
         lacking.append("CREATE on schema public, or the ownership of analytics_events, for hindcast_add_month's owner")
     role = _ask(connection, "SELECT current_user")
+    if _ask(connection, "SELECT row_security_active('analytics_events')"):
+        lacking.append("BYPASSRLS (analytics_events has row-level security, under which COPY is refused)")
     if lacking:
         told = f"role {role} lacks {', '.join(lacking)}; see docs/sql/roles.sql for what to grant"
         return Check("privileges", "failed", told)
