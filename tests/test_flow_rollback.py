@@ -68,10 +68,11 @@ def test_a_later_run_must_be_allowed_for_and_what_is_gone_loads_again(database: 
 def test_a_rollback_waits_for_no_other_writer(database: str, tmp_path: Path) -> None:
     run = import_events(tmp_path, "first", range(10))
     archive = begin_rollback(database, run=run)
-    with hold_target(database, load_settings()):
+    with hold_target(database, load_settings()) as lock:
+        lock.tell("rollback", archive.archive_id)
         refused = call("rollback", "--run", run, "--apply")
     assert refused.exit_code == 1
-    assert f"archive {archive.archive_id} (archived, started " in refused.stderr
+    assert str(archive.archive_id) in refused.stderr and "wait for it or stop it" in refused.stderr
     assert count_events(database) == 10
 
 
