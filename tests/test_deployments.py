@@ -58,6 +58,12 @@ def test_every_parameter_is_described_and_every_text_and_number_bounded(deployme
                 assert "minimum" in kind, name
 
 
+def test_a_deployment_that_pauses_holds_no_slot() -> None:
+    # A pause gives the slot back, and when its lease cannot be renewed, minutes later, Prefect kills the run.
+    (deployment,) = [d for d in DEPLOYMENTS if d["entrypoint"] == "flows.rollback.rollback"]
+    assert "concurrency_limit" not in deployment
+
+
 @every_deployment
 def test_it_says_what_it_does_and_is_of_this_version(deployment: dict[str, Any]) -> None:
     assert len(deployment["description"]) > 40
