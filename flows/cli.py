@@ -1,6 +1,5 @@
 """The `hindcast` command. Imports stay light: Prefect, Great Expectations and pandas load when a command needs them."""
 
-import contextlib
 import glob
 import json
 import sys
@@ -12,9 +11,10 @@ import click
 from flows.cli_database import db, psql
 from flows.cli_ledger import rejects, runs
 from flows.cli_preflight import preflight
-from flows.terminal import fail, show_progress, show_report
+from flows.cli_undo import archives, restore, rollback
+from flows.cli_up import up
+from flows.terminal import fail, prepared, show_progress, show_report
 from hindcast.errors import ExportError, RunFailed
-from hindcast.settings import Settings, load_settings
 from hindcast.window import parse_window
 
 FORMATS = ("analytics_history",)
@@ -144,9 +144,11 @@ def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows. One transaction a rollup."""
     with prepared(verbose):
         parse_window(window)
+        from flows.private_server import await_private_server
         from flows.rollup import rollup as flow
 
-        proofs = flow(window)
+        await_private_server()
+        proofs = flow(window or "")
         if is_json:
             click.echo(json.dumps(proofs))
             return
@@ -185,26 +187,16 @@ def generate(format_: str, count: int, seed: int, out: Path, parts: int, defects
         click.echo(f"{out}: {answers.lines:,} records, {answers.rejected:,} of them bad; key in {out}.answers.json")
 
 
-@contextlib.contextmanager
-def prepared(is_verbose: bool) -> Any:
-    """Settings read, Prefect's environment set, errors shown as one line."""
-    with fail(is_verbose):
-        from flows.environment import prepare_prefect
-
-        settings: Settings = load_settings()
-        settings.home.mkdir(parents=True, exist_ok=True)
-        prepare_prefect(settings, is_verbose)
-        yield settings
-
-
 def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     """Run a flow in this process, with progress, and show its report."""
     from flows.job import warm_up_gates
+    from flows.private_server import await_private_server
 
     warm_up_gates()  # while Prefect's server starts
+    await_private_server()
     try:
         with show_progress(is_json):
-            path = flow(**parameters)
+            path = flow(**{name: value for name, value in parameters.items() if value is not None})
     except RunFailed as error:
         show_report(Path(error.report_path), is_json, is_verbose)
         click.echo(f"hindcast: {error}", err=True)
@@ -229,7 +221,7 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (db, preflight, psql, runs, rejects):
+for command in (rollback, restore, archives, db, preflight, psql, runs, rejects, up):
     cli.add_command(command)
 
 

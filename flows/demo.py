@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from flows.cli import prepared
-from flows.terminal import show_progress, show_report
+from flows.private_server import await_private_server
+from flows.terminal import prepared, show_progress, show_report
 from hindcast.errors import RunFailed
 
 RECORDS = 200_000
@@ -22,6 +22,7 @@ def demo() -> int:
         click.echo("2/3  backfilling it into the target (Prefect takes its seconds to start)", err=True)
         from flows.backfill import backfill
 
+        await_private_server()
         try:
             with show_progress(is_json=False):
                 path = Path(str(backfill(str(export), operator="DEMO", dataset="demo")))

@@ -1,18 +1,38 @@
 """Prefect's environment, set before Prefect is imported: everything it keeps stays in HINDCAST_HOME."""
 
 import contextlib
+import json
 import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import psutil
 
+from hindcast.atomic import write_atomically
 from hindcast.settings import Settings
 
-# Inherited by the server that Prefect starts for us: tells whose it is.
+# Inherited by every process that Prefect starts for us: tells whose it is.
 OWNER_VARIABLE = "HINDCAST_OWNER_PID"
 
 
+@dataclass(frozen=True)
+class LiveServer:
+    """The server that `hindcast up` runs for this home. `started_at` is when the process began, in epoch seconds."""
+
+    pid: int
+    started_at: float
+    ui_url: str
+    api_url: str
+
+
 def prepare_prefect(settings: Settings, is_verbose: bool) -> None:
-    """Point Prefect at our home and keep it quiet; what the user set is left as it is."""
+    """Point Prefect at our home and keep it quiet; what the user set is left as it is.
+
+    While `hindcast up` runs for this home, its server is used: no other is started, and runs appear in its UI.
+    """
     defaults = {
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_LOGGING_LEVEL": "INFO" if is_verbose else "ERROR",
@@ -29,14 +49,42 @@ def prepare_prefect(settings: Settings, is_verbose: bool) -> None:
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     }
+    server = find_live_server(settings)
+    if server:
+        defaults["PREFECT_API_URL"] = server.api_url
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     stop_orphans(os.environ["PREFECT_HOME"])
     os.environ[OWNER_VARIABLE] = str(os.getpid())
 
 
+def find_live_server(settings: Settings) -> LiveServer | None:
+    """The server of the `hindcast up` that runs for this home, if one does and answers."""
+    try:
+        server = LiveServer(**json.loads(_live_server_path(settings).read_text()))
+        process = psutil.Process(server.pid)
+        if abs(process.create_time() - server.started_at) > 1:
+            return None  # the pid is somebody else's by now
+        with urllib.request.urlopen(f"{server.api_url}/health", timeout=5) as answer:
+            return server if answer.status == 200 else None
+    except (OSError, ValueError, TypeError, psutil.Error, urllib.error.URLError):
+        return None
+
+
+@contextlib.contextmanager
+def announced(settings: Settings, ui_url: str, api_url: str) -> Iterator[None]:
+    """Let commands of this home find our server while the context lasts."""
+    path = _live_server_path(settings)
+    server = LiveServer(os.getpid(), psutil.Process().create_time(), ui_url, api_url)
+    write_atomically(path, json.dumps(asdict(server)).encode())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def stop_orphans(prefect_home: str) -> list[int]:
-    """Stop Prefect servers of this home whose `hindcast` was killed (it then cannot stop them); returns their pids."""
+    """Stop what Prefect ran for a `hindcast` of this home that was killed (it then cannot); returns the pids."""
     stopped = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -47,3 +95,20 @@ def stop_orphans(prefect_home: str) -> list[int]:
                 process.terminate()
                 stopped.append(process.pid)
     return stopped
+
+
+def owned_processes(prefect_home: str, owner: int) -> list[psutil.Process]:
+    """Processes of this home that a `hindcast` started, directly or not, and still run; without itself."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid == owner or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            environment = process.environ()
+            if environment.get("PREFECT_HOME") == prefect_home and environment.get(OWNER_VARIABLE) == str(owner):
+                found.append(process)
+    return found
+
+
+def _live_server_path(settings: Settings) -> Path:
+    return settings.home / "prefect" / "up.json"

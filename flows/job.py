@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -28,12 +28,16 @@ RECORDS_A_TASK: Final = 50_000
 
 @dataclass
 class Job:
-    """One flow run at work: what it found so far, its settings, its worker processes, its target."""
+    """One flow run at work: what it found so far, its settings, its worker processes, its target.
+
+    `closes_at` (epoch seconds) is when the low-traffic window closes: no chunk is begun from then on.
+    """
 
     findings: Findings
     settings: Settings
     pool: WorkerPool
     target: Target
+    closes_at: float | None = None
     lock: WriterLock | None = None
 
     @property
@@ -54,16 +58,21 @@ class Job:
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
         return load_tasks(findings.plan, findings.folder, findings.run, self.url, groups), sizes
 
+    def bytes_of(self, numbers: Iterable[int]) -> int:
+        """How many bytes of the export, decompressed, these chunks were."""
+        chunks = (self.manifest.chunks[number].staged_as for number in numbers)
+        return sum(chunk.last_byte - chunk.first_byte for chunk in chunks)
+
 
 @contextmanager
-def start_job(request: Request, is_dry_run: bool) -> Iterator[Job]:
+def start_job(request: Request, is_dry_run: bool, closes_at: float | None = None) -> Iterator[Job]:
     """Begin: worker processes, and a report that is written however the steps end."""
     settings = load_settings()
-    findings = begin(request, is_dry_run)
+    findings = begin(replace(request, operator=request.operator or settings.operator), is_dry_run)
     target = Target()
     warm_up_gates()
     with shared_pool(count_processes(settings)) as pool, reported(findings, target, settings):
-        yield Job(findings, settings, pool, target)
+        yield Job(findings, settings, pool, target, closes_at)
 
 
 def count_processes(settings: Settings) -> int:

@@ -9,15 +9,17 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.naming import name_rollup
+from flows.parameters import WindowText
 from flows.steps import rebuild_window
 
 
 @flow(
     name="rollup",
     flow_run_name=name_rollup,
+    persist_result=True,
     task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
-def rollup(window: str | None = None) -> list[dict[str, Any]]:
+def rollup(window: WindowText = "") -> list[dict[str, Any]]:
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows.
 
     Args:

@@ -10,7 +10,7 @@ from expectations.gate import GateResult, merge_results
 from flows.job import RECORDS_A_TASK, Job, governed
 from hindcast.compare import merge_comparisons
 from hindcast.database import connect, require_schema, target_url
-from hindcast.errors import ConfigurationError, GateError, VerificationError
+from hindcast.errors import ConfigurationError, GateError, VerificationError, WindowClosed
 from hindcast.findings import timed
 from hindcast.known import holds_own_ids
 from hindcast.ledger import Run, list_conflicts, record_gates, sum_counts, touched_days
@@ -38,7 +38,9 @@ def extract(job: Job) -> None:
         findings.plan, findings.folder = plan_export(findings.request, job.settings)
         _require_suites(job, findings.plan.format, "export", *(() if findings.is_dry_run else ("rollups", "loaded")))
         preflight_room(findings, job.target.url, job.settings)
-        findings.manifest = stage_export(findings.plan, findings.folder, job.pool)
+        findings.manifest = stage_export(findings.plan, findings.folder, job.pool, job.closes_at)
+    if findings.manifest is None:
+        raise WindowClosed("the low-traffic window closed while the export was being read; run again to go on")
 
 
 def open_ledger(job: Job) -> None:
@@ -93,7 +95,10 @@ def compare(job: Job) -> None:
 
 
 def load(job: Job) -> None:
-    """Load the chunks that the ledger does not have, several at once."""
+    """Load the chunks that the ledger does not have, several at once.
+
+    Raises WindowClosed, with the rollups of what was loaded rebuilt and proved, when the window closed before the end.
+    """
     findings = job.findings
     assert findings.run
     with timed(findings, "load"):
@@ -104,13 +109,20 @@ def load(job: Job) -> None:
             # Within the export repeats are decided; on a resumed run some of its own rows may be there.
             asks = bool(findings.run.committed) or holds_own_ids(connection, findings.run.format)
         with governed(job) as pace:
-            calls = [replace(call, asks_own_ids=asks, pace=pace) for call in calls]
+            calls = [replace(call, asks_own_ids=asks, not_after=job.closes_at, pace=pace) for call in calls]
             futures = [load_chunks.submit(call, job.pool) for call in calls]
-            for _ in gather(futures, sizes, StepProgress("load", sum(sizes), "records")):
-                pass
+            progress = StepProgress("load", sum(sizes), "records", "bytes")
+            read = [job.bytes_of(call.chunks) for call in calls]
+            loaded = sum(len(counts) for counts in gather(futures, sizes, progress, read))
         with connect(job.url, job.settings) as connection:
             findings.counts = sum_counts(connection, findings.run.run_id)
             findings.table_conflicts = list_conflicts(connection, findings.run.run_id)
+    if loaded < len(missing):
+        rollup(job)
+        raise WindowClosed(
+            f"the low-traffic window closed with {len(missing) - loaded:,} of {len(job.manifest.chunks):,} chunks "
+            "to load; run again to go on"
+        )
 
 
 def rollup(job: Job) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
+from flows.interrupt import INTERRUPTED, SENTENCE
 from hindcast.errors import HindcastError
 from hindcast.progress import listening
+from hindcast.settings import Settings, load_settings
 
-INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 STEPS = {
     "extract": "reading and checking",
     "gate": "gates",
@@ -20,6 +21,10 @@ STEPS = {
     "load": "loading",
     "rollup": "rollups",
     "verify": "verifying",
+    "archive": "archiving",
+    "read again": "reading the archive",
+    "delete": "deleting",
+    "restore": "restoring",
     "keep": "keeping the export",
 }
 
@@ -40,7 +45,7 @@ def fail(is_verbose: bool | None = None) -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise  # click's own ways to end
     except KeyboardInterrupt:
-        click.echo("hindcast: interrupted; what is committed stays, the same command goes on from there", err=True)
+        click.echo(SENTENCE, err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001  # the shell's last resort: a line and an exit code
         if is_verbose is not False:
@@ -48,6 +53,22 @@ def fail(is_verbose: bool | None = None) -> Iterator[None]:
         hint = "; run with --verbose for the traceback" if is_verbose is False else ""
         click.echo(f"hindcast: unexpected {_one_line(error)}{hint}", err=True)
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def prepared(is_verbose: bool) -> Iterator[Settings]:
+    """Settings read, Prefect's environment set and its server starting; errors shown as one line."""
+    with fail(is_verbose):
+        from flows.environment import prepare_prefect
+        from flows.interrupt import leaving_promptly
+        from flows.private_server import start_private_server
+
+        with leaving_promptly():
+            settings = load_settings()
+            settings.home.mkdir(parents=True, exist_ok=True)
+            prepare_prefect(settings, is_verbose)
+            start_private_server(settings)
+            yield settings
 
 
 @contextlib.contextmanager

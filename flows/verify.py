@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.job import find_job, start_job
+from flows.parameters import RunId
 from flows.steps import verify as verify_rows
 from hindcast.plan import Request
 
@@ -15,9 +16,10 @@ from hindcast.plan import Request
 @flow(
     name="verify",
     flow_run_name="verify {run}",
+    persist_result=True,
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]  # a runner of futures, typed too narrow
 )
-def verify(run: str) -> str | None:
+def verify(run: RunId) -> str | None:
     """Compare the table with a run's export; fails naming the first row that differs.
 
     Args:

@@ -48,6 +48,14 @@ def encode_value(value: Any) -> bytes:
     return _ENCODER.encode(value)
 
 
+def is_canonical_form(text: str, canonical: bytes) -> bool:
+    """True when JSON text (as of a `jsonb` column) has this canonical form; never raises."""
+    try:
+        return _ENCODER.encode(_DECODER.decode(text)) == canonical
+    except (msgspec.DecodeError, RecordError):  # nothing of ours: numbers longer than any format may bring in
+        return False
+
+
 def mark_unstorable(text: bytes) -> tuple[bytes, bool]:
     """Make `\\u0000` and lone surrogates visible text in JSON source, as PostgreSQL can hold neither.
 

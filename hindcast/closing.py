@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hindcast.database import connect
-from hindcast.errors import ConfigurationError, HindcastError, TargetError, TransientError, WorkerDied
+from hindcast.errors import ConfigurationError, HindcastError, TargetError, TransientError, WindowClosed, WorkerDied
 from hindcast.findings import Findings, build_report, write_rejects
 from hindcast.health import HealthEntry, add_health_entry
 from hindcast.ledger import count_replaced, finish_run, sum_counts
@@ -14,9 +14,15 @@ from hindcast.settings import Settings
 
 
 def end_status(error: BaseException | None) -> str:
-    """`succeeded`; `failed` when the export or the table is at fault; `interrupted` when running again goes on."""
+    """How a report says that a run ended.
+
+    `succeeded`; `failed` when the export or the table is at fault; `interrupted` or `window_closed` when running again
+    goes on.
+    """
     if error is None:
         return "succeeded"
+    if isinstance(error, WindowClosed):
+        return "window_closed"
     if isinstance(error, HindcastError) and not isinstance(error, TransientError | WorkerDied):
         return "failed"
     return "interrupted"
@@ -38,7 +44,8 @@ def close_run(findings: Findings, error: BaseException | None, url: str | None, 
     write_report(report, folder)
     if url and findings.run:
         with contextlib.suppress(TargetError), connect(url, settings) as connection:
-            finish_run(connection, findings.run.run_id, status, report)
+            in_ledger = "interrupted" if status == "window_closed" else status  # it goes on as after any interruption
+            finish_run(connection, findings.run.run_id, in_ledger, report)
         # What ended the run is to be told, not that its entry could not be written either.
         with contextlib.suppress(*([ConfigurationError] if error else [])):
             _note_health(findings, report, settings)

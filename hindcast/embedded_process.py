@@ -168,8 +168,10 @@ def _first_closed_folder(path: Path) -> Path | None:
 
 
 def _environment() -> dict[str, str]:
-    # PGPORT, PGDATA, PGOPTIONS and their kind are meant for somebody else's server.
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
+    # PGPORT, PGDATA, PGOPTIONS and their kind are meant for somebody else's server; PREFECT_HOME and the owner mark
+    # what ends with a command (flows/environment.py), which this server does not.
+    foreign = ("PG", "PREFECT_", "HINDCAST_OWNER")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {"LC_ALL": "C"}
 
 
 def _is_postmaster_of(process: psutil.Process, folder: str) -> bool:

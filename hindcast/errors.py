@@ -8,7 +8,9 @@
     ├── VerificationError    what is in the table is not what was in the files: look at the report
     ├── TargetError          the database refused, is missing or has the wrong shape
     │   └── TransientError   lost connection, deadlock, timeout: worth trying again
+    ├── ArchiveError         an archive cannot be written, found or read, or is not what was written
     ├── WorkerDied           a worker process was killed: worth trying again, nothing is half done
+    ├── WindowClosed         the low-traffic window closed: what was begun is committed; run again to go on
     └── RunFailed            a run ended with any of these; its report is written
 
 A message says where, what was found, what was expected and the fix if known; never a secret or a personal value.
@@ -56,8 +58,20 @@ class TransientError(TargetError):
     """A fault of the moment: a lost connection, a deadlock, a timeout. The same call may succeed later."""
 
 
+class ArchiveError(HindcastError):
+    """An archive of pruned rows cannot be written, found or read, or is not what was written."""
+
+
 class WorkerDied(HindcastError):
     """A worker process ended without an answer. Its work is not committed and can be done again."""
+
+
+class WindowClosed(HindcastError):
+    """The low-traffic window closed before the run was done. `report_path` is the HTML file, once it is written."""
+
+    def __init__(self, sentence: str, report_path: str = "") -> None:
+        super().__init__(sentence)
+        self.report_path = report_path
 
 
 class RunFailed(HindcastError):

@@ -203,12 +203,14 @@ def _compression(name: str) -> str | None:
     return suffix if suffix in COMPRESSED_SUFFIXES else None
 
 
-def _is_wanted(name: str) -> bool:
+def is_record_file(name: str) -> bool:
+    """True for a path that holds records (or is an archive of them), and is no side file."""
     is_readable = READABLE.search(name) or name.lower().endswith(".zip")
     return bool(is_readable) and not SIDE_FILES.search(name)
 
 
-def _natural(text: str) -> list[tuple[int, int, str]]:
+def natural_order(text: str) -> list[tuple[int, int, str]]:
+    """A key that sorts `part-2` before `part-10`."""
     pieces = [(p.lstrip("0"), p) for p in re.split(r"([0-9]+)", text)]
     return [(0, len(n), n + p) if p.isdecimal() and p.isascii() else (1, 0, p) for n, p in pieces]
 
@@ -219,13 +221,13 @@ def _list_s3(file: str) -> Iterator[tuple[str, str, int, str]]:
     bucket, prefix = split_s3(file)
     base = prefix[: prefix.rfind("/") + 1]
     try:
-        objects = sorted(list_objects(file), key=lambda o: _natural(o.key))
+        objects = sorted(list_objects(file), key=lambda o: natural_order(o.key))
     except (BotoCoreError, ClientError) as error:
         raise ExportError(f"{file}: the object store says: {error}") from None
     named = [item for item in objects if item.key == prefix]
     for item in named or objects:
         name = item.key.removeprefix(base)
-        if _is_wanted(name) or (named and READABLE.search(name)):
+        if is_record_file(name) or (named and READABLE.search(name)):
             yield name, f"s3://{bucket}/{item.key}", item.size_bytes, f"etag:{item.etag}"
 
 
@@ -243,8 +245,8 @@ def _list_local(file: str) -> Iterator[tuple[str, str, int, str]]:
         found = [(p.relative_to(base).as_posix(), p) for p in matches if p.is_file()]
     else:
         raise ExportError(f"{file}: no such file or folder")
-    for name, path in sorted(found, key=lambda pair: _natural(pair[0])):
-        if _is_wanted(name) or root.is_file():
+    for name, path in sorted(found, key=lambda pair: natural_order(pair[0])):
+        if is_record_file(name) or root.is_file():
             if not _is_utf8(name):
                 raise ExportError(f"{os.fsencode(name)!r}: a file name that is not UTF-8; rename the file")
             yield name, str(path), path.stat().st_size, _sha256(path)
@@ -262,11 +264,11 @@ def _sha256(path: Path) -> str:
 def _zip_members(name: str, location: str, fingerprint: str) -> Iterator[Part]:
     try:
         with open_binary(location) as stream, _zip_faults(), zipfile.ZipFile(stream) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir() and _is_wanted(info.filename)]
+            members = [info for info in archive.infolist() if not info.is_dir() and is_record_file(info.filename)]
     except zipfile.BadZipFile as error:
         raise ExportError(f"{name}: not a readable zip archive ({error})") from None
     seen: set[str] = set()
-    for info in sorted(members, key=lambda i: _natural(i.filename)):
+    for info in sorted(members, key=lambda i: natural_order(i.filename)):
         if info.filename.lower().endswith(".zip"):
             continue
         _check_member(name, info, seen)

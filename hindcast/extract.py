@@ -1,6 +1,7 @@
 """Extract: read an export, decide each record once, write it to exactly one place: a staged chunk, a reject, a skip."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,9 @@ def stage_export(plan: Plan, folder: Path, pool: WorkerPool, on_progress: Callab
             on_progress(segment)
     else:
         tasks = _stage_limited(plan.limit, tasks, folder, pool, on_progress)
-    check_unchanged(plan)
-    return seal_manifest(plan, folder, [task.number for task in tasks])
+    with ThreadPoolExecutor(1) as aside:  # the second look at the parts is hashing, which lets sealing go on
+        unchanged = aside.submit(check_unchanged, plan)
+        return seal_manifest(plan, folder, [task.number for task in tasks], unchanged.result)
 
 
 def list_segments(plan: Plan) -> list[SegmentTask]:

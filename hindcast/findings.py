@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,6 +97,7 @@ def build_report(findings: Findings, status: str, report_path: Path) -> dict[str
         "operator": request.operator,
         "window": [format_utc(plan.start), format_utc(plan.end)] if plan and (plan.start or plan.end) else None,
         "tenant": request.tenant,
+        "limit": request.limit,
         "attempts": findings.run.attempts if findings.run else None,
         "started_at": format_utc(findings.started_at),
         "finished_at": format_utc(datetime.now(UTC)),
@@ -264,12 +265,7 @@ def _not_checked(findings: Findings) -> list[str]:
 def _undo(findings: Findings) -> str | None:
     if not findings.run or not findings.counts or not findings.counts.loaded + findings.replaced:
         return None
-    totals = findings.manifest.totals if findings.manifest else None
-    first, last = (m.date() if m else None for m in ((totals.first_at, totals.last_at) if totals else (None, None)))
-    after = last + timedelta(days=1) if last else ""
-    chunks = f"SELECT chunk_id FROM import_chunks WHERE run_id = '{findings.run.run_id}'"  # noqa: S608  # shown, not run
-    delete = f"DELETE FROM analytics_events WHERE import_chunk_id IN ({chunks})"  # noqa: S608  # shown, not run
-    return f'hindcast psql -- -c "{delete}" && hindcast rollup --once --window {first}..{after}'
+    return f"hindcast rollback --run {findings.run.run_id} --apply"
 
 
 def _seconds(findings: Findings) -> float | None:

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 
-from hindcast.canonical import decode_value, encode_value
+from hindcast.canonical import decode_value, encode_value, is_canonical_form
 from hindcast.conflicts import COMPARED_FIELDS, diff_rows
 from hindcast.errors import RecordError
 from hindcast.event import CONTENT_FIELDS, hash_fields
@@ -22,13 +23,12 @@ _SELECT: Final = sql.SQL(
     "SELECT event_id, created_at, import_chunk_id, {}, payload::text FROM analytics_events WHERE "
 ).format(_CONTENT)
 # Ids and times as bytes: psycopg reads those in C, and makes no object of a class for each.
-_SELECT_DIGESTED: Final = sql.SQL(
-    "SELECT uuid_send(event_id), timestamptz_send(created_at), import_chunk_id, {}, payload::text"
+_SELECT_RAW: Final = sql.SQL(
+    "SELECT uuid_send(event_id), import_chunk_id, payload::text, timestamptz_send(created_at), {}"
     " FROM analytics_events WHERE "
 ).format(_CONTENT)
 _HAS_ID: Final = sql.SQL("event_id = ANY(%s::uuid[]) AND created_at >= %s AND created_at <= %s")
 _HAS_OWN_ID: Final = sql.SQL("source = %s AND tenant = %s AND source_event_id = ANY(%s)")
-_EVENT_TYPE: Final = CONTENT_FIELDS.index("event_type")
 _POSTGRES_EPOCH_MICROSECONDS: Final = 946_684_800_000_000  # 2000-01-01
 
 
@@ -43,13 +43,15 @@ class KnownRow:
     values: dict[str, Any]
 
 
-class KnownDigest(NamedTuple):
-    """As much of a row of the table as telling it apart takes."""
+@dataclass
+class Matches:
+    """Rows of the table with the ids of staged rows, by the staged rows' indexes.
 
-    content_hash: bytes
-    import_chunk_id: int | None
-    microseconds: int
-    event_type: str
+    `equal` gives the import_chunk_id of a row that says the same in every field; `differing` rows do not.
+    """
+
+    equal: dict[int, int | None] = field(default_factory=dict)
+    differing: dict[int, KnownRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,20 +72,25 @@ class Verdict:
     conflicts: list[Contradiction] = field(default_factory=list)
 
 
-def fetch_digests(connection: psycopg.Connection, staged: StagedRows) -> dict[bytes, KnownDigest]:
-    """Digests of the table's rows with the ids and within the months of these staged rows, by id."""
-    found: dict[bytes, KnownDigest] = {}
+def match_rows(connection: psycopg.Connection, staged: StagedRows) -> Matches:
+    """Compare staged rows with the table's rows of the same ids, within the months of the staged ones."""
+    matches = Matches()
+    places = {event_id: index for index, event_id in enumerate(staged.ids)}
+    expected = _expect(staged)
+    payloads = staged.table["payload"].cast(pa.binary()).to_pylist()
     with connection.cursor(binary=True) as cursor:
         # Month by month: one late event would else have every id looked for in every partition.
         for first, last, ids in staged.by_month():
-            cursor.execute(
-                _SELECT_DIGESTED + _HAS_ID, (_join_ids(ids), from_microseconds(first), from_microseconds(last))
-            )
-            for event_id, sent_at, chunk_id, *fields, payload in cursor.fetchall():
-                microseconds = int.from_bytes(sent_at, signed=True) + _POSTGRES_EPOCH_MICROSECONDS
-                content_hash = hash_fields(microseconds, fields, _canonical(payload))
-                found[event_id] = KnownDigest(content_hash, chunk_id, microseconds, fields[_EVENT_TYPE])
-    return found
+            cursor.execute(_SELECT_RAW + _HAS_ID, (_join_ids(ids), from_microseconds(first), from_microseconds(last)))
+            for row in cursor.fetchall():
+                index = places[row[0]]
+                if row[3:] == expected[index] and is_canonical_form(row[2] or "{}", payloads[index]):
+                    matches.equal[index] = row[1]
+                else:
+                    matches.differing[index] = _read_raw_row(row)
+    for index in matches.differing.keys() & matches.equal.keys():  # the same id at another time, too
+        del matches.differing[index]
+    return matches
 
 
 def fetch_by_id(
@@ -126,47 +133,43 @@ def ask_table(
     connection: psycopg.Connection, staged: StagedRows, asks_ids: bool = True, asks_own_ids: bool = True
 ) -> Verdict:
     """Tell new rows from duplicates (same content) and conflicts (same id or own id, other content or time)."""
-    by_id = fetch_digests(connection, staged) if asks_ids else {}
+    by_id = match_rows(connection, staged) if asks_ids else Matches()
     by_own_id = fetch_by_own_id(connection, staged) if asks_own_ids and staged.has_own_ids else []
-    return compare_rows(connection, staged, by_id, by_own_id)
+    return compare_rows(staged, by_id, by_own_id)
 
 
-def compare_rows(
-    connection: psycopg.Connection,
-    staged: StagedRows,
-    by_id: dict[bytes, KnownDigest],
-    by_own_id: Iterable[KnownRow],
-) -> Verdict:
-    """Give the verdict on staged rows from what was found; fetches whole only the rows that are contradicted."""
-    verdict = Verdict()
+def compare_rows(staged: StagedRows, by_id: Matches, by_own_id: Iterable[KnownRow]) -> Verdict:
+    """Give the verdict on staged rows from what was found."""
+    verdict = Verdict(duplicates=sorted(by_id.equal))
     known = {row.event_id.bytes: row for row in by_own_id}
     own_ids = {(row.values["tenant"], row.values["source_event_id"]): row for row in known.values()}
     claims = _claims(staged) if own_ids else [None] * len(staged)
-    contradicted: list[int] = []
-    for index, (event_id, content_hash, claim) in enumerate(zip(staged.ids, staged.hashes, claims, strict=True)):
-        match = by_id.get(event_id) or known.get(event_id) or own_ids.get(claim)  # type: ignore[arg-type]  # None is none
+    for index, (event_id, claim) in enumerate(zip(staged.ids, claims, strict=True)):
+        if index in by_id.equal:
+            continue
+        match = by_id.differing.get(index) or known.get(event_id) or own_ids.get(claim)  # type: ignore[arg-type]  # None is none
         if match is None:
             verdict.new.append(index)
-        elif match.content_hash == content_hash:
+        elif match.content_hash == staged.hashes[index]:
             verdict.duplicates.append(index)
-        elif isinstance(match, KnownRow):
-            verdict.conflicts.append(_contradict(staged, index, match))
         else:
-            contradicted.append(index)
-    whole = staged.take(contradicted)
-    rows = {r.event_id.bytes: r for r in fetch_by_id(connection, whole.ids, whole.microseconds.tolist())}
-    found = [_contradict(staged, n, rows[staged.ids[n]]) for n in contradicted if staged.ids[n] in rows]
-    verdict.conflicts = sorted(verdict.conflicts + found, key=lambda conflict: conflict.row)
+            verdict.conflicts.append(Contradiction(index, match, diff_rows(match.values, staged.values(index))))
     return verdict
+
+
+def _expect(staged: StagedRows) -> list[tuple[Any, ...]]:
+    """Time and content fields of staged rows as the server sends them."""
+    sent = (staged.microseconds - _POSTGRES_EPOCH_MICROSECONDS).astype(">i8").tobytes()
+    times = [sent[at : at + 8] for at in range(0, len(sent), 8)]
+    columns = [
+        [staged.source] * len(staged) if name == "source" else staged.table[name].to_pylist() for name in CONTENT_FIELDS
+    ]
+    return list(zip(times, *columns, strict=True))
 
 
 def _claims(staged: StagedRows) -> list[tuple[str, str] | None]:
     pairs = zip(staged.table["tenant"].to_pylist(), staged.table["source_event_id"].to_pylist(), strict=True)
     return [(tenant, own_id) if own_id is not None else None for tenant, own_id in pairs]
-
-
-def _contradict(staged: StagedRows, index: int, known: KnownRow) -> Contradiction:
-    return Contradiction(index, known, diff_rows(known.values, staged.values(index)))
 
 
 def _join_ids(ids: Sequence[bytes]) -> str:
@@ -178,6 +181,12 @@ def _canonical(payload: str | None) -> bytes:
         return encode_value(decode_value(payload or "{}"))
     except (RecordError, msgspec.DecodeError):  # nothing of ours: numbers longer than any format may bring in
         return encode_value({"unreadable": (payload or "")[:200]})
+
+
+def _read_raw_row(row: tuple[Any, ...]) -> KnownRow:
+    event_id, chunk_id, payload, sent_at, *fields = row
+    microseconds = int.from_bytes(sent_at, signed=True) + _POSTGRES_EPOCH_MICROSECONDS
+    return _read_row((UUID(bytes=event_id), from_microseconds(microseconds), chunk_id, *fields, payload))
 
 
 def _read_row(row: tuple[Any, ...]) -> KnownRow:

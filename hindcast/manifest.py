@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -66,8 +67,13 @@ class Manifest(msgspec.Struct):
     seal: str = ""
 
 
-def seal_manifest(plan: Plan, folder: Path, segment_numbers: list[int]) -> Manifest:
-    """Put the segments together, decide the repeats, and write the manifest. The same segments give the same seal."""
+def seal_manifest(
+    plan: Plan, folder: Path, segment_numbers: list[int], confirm: Callable[[], None] = lambda: None
+) -> Manifest:
+    """Put the segments together, decide the repeats, and write the manifest. The same segments give the same seal.
+
+    `confirm` is called before the manifest is written; what it raises leaves none.
+    """
     segments = [_require(folder, number) for number in segment_numbers]
     line_bases, part_lines = _count_lines(segments)
     staged = [(segment, chunk) for segment in segments for chunk in segment.chunks]
@@ -92,6 +98,7 @@ def seal_manifest(plan: Plan, folder: Path, segment_numbers: list[int]) -> Manif
     _write_repeats(folder, chunks, repeats)
     manifest = Manifest(plan.plan_hash, chunks, totals, months, part_lines, line_bases)
     manifest.seal = _compute_seal(manifest)
+    confirm()
     aside = folder / "manifest.json.new"
     aside.write_bytes(msgspec.json.encode(manifest))
     aside.rename(folder / "manifest.json")

@@ -10,9 +10,9 @@ from typing import Any
 from hindcast.atomic import write_atomically
 from hindcast.report_format import plain
 from hindcast.report_html import render_html
-from hindcast.report_text import render_gate, render_markdown, render_summary
+from hindcast.report_text import describe_gate, render_markdown, render_summary, tabulate_gate
 
-__all__ = ["render_gate", "render_html", "render_markdown", "render_summary", "write_report"]
+__all__ = ["describe_gate", "render_html", "render_markdown", "render_summary", "tabulate_gate", "write_report"]
 
 
 def write_report(report: dict[str, Any], folder: Path) -> Path:

@@ -40,7 +40,7 @@ _SHAPE: dict[str, Any] = {
     **dict.fromkeys(("format_evidence", "report_path", "started_at", "finished_at", "first_at", "last_at"), _TEXT),
     **dict.fromkeys(("lines", "staged", "loaded", "replaced", "derived", "duplicate", "conflict", "rejected"), _COUNT),
     **dict.fromkeys(("skipped", "out_of_window", "sanitised", "naive_times"), _COUNT),
-    **dict.fromkeys(("seconds", "startup_seconds", "events_per_second", "undo", "error", "window"), None),
+    **dict.fromkeys(("seconds", "startup_seconds", "events_per_second", "undo", "error", "window", "limit"), None),
     "dry_run": False,
     "plan": False,
     "months": [
@@ -195,7 +195,8 @@ def verdict(report: dict[str, Any]) -> Verdict:
     """Judge a completed report."""
     status = report["status"]
     unproven = [] if writes_nothing(report) else doubts(report)
-    colour = "bad" if status != "succeeded" else "warn" if unproven else "good"
+    colour = "bad" if status not in ("succeeded", "window_closed") else "good"
+    colour = "warn" if colour == "good" and (unproven or status == "window_closed") else colour
     proof, proof_tone = _proof(report, unproven)
     return Verdict(
         tone=colour,
@@ -216,7 +217,7 @@ def _label(report: dict[str, Any], unproven: list[str]) -> str:
     if report["dry_run"]:
         return f"dry run {status}"
     if status != "succeeded":
-        return str(status)
+        return str(status).replace("_", " ")
     return "succeeded, not proven" if unproven else "succeeded and proven"
 
 
@@ -224,6 +225,9 @@ def _headline(report: dict[str, Any], unproven: list[str]) -> str:
     status, loaded = report["status"], report["loaded"]
     if status == "refused":
         return "Refused: no event was written"
+    if status == "window_closed":
+        there = count_of(loaded or 0, "event")
+        return f"The low-traffic window closed after {there} had been loaded; running it again goes on"
     if status != "succeeded" and writes_nothing(report):
         return "The dry run failed; nothing was written"
     if status != "succeeded":

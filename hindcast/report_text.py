@@ -69,24 +69,28 @@ def render_summary(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_gate(gate: dict[str, Any]) -> str:
-    """One gate as Markdown: every check, and for those that did not pass the failing values with part and line."""
-    checks = [
-        (check["rule"], check["description"], check["severity"], check["status"], check["observed"])
-        for check in gate["checks"]
-    ]
-    samples = [
-        (check["rule"], _place(sample), sample["value"])
-        for check in gate["checks"]
-        if tone(check["status"]) != "good"
-        for sample in check["samples"]
-    ]
-    pieces = [
-        f"# Gate {_cell(_gate(gate))}",
-        _table("Checks", ("rule", "what", "severity", "status", "observed"), checks),
-        _table("Failing values", ("rule", "where", "value"), samples),
-    ]
-    return "\n\n".join(piece for piece in pieces if piece)
+def describe_gate(gate: dict[str, Any]) -> str:
+    """A gate in a sentence: `export warned: 11 of 12 checks passed on 1 row`."""
+    return _gate(gate)
+
+
+def tabulate_gate(gate: dict[str, Any]) -> list[dict[str, str]]:
+    """One gate as the rows of a table: what failed first, each check followed by its failing values, part and line."""
+    rows = []
+    for check in sorted(
+        gate["checks"], key=lambda check: ("bad", "warn", "plain", "good").index(tone(check["status"]))
+    ):
+        rule, severity = str(check["rule"]), str(check["severity"])
+        found, what = _short(check["observed"], 60), _short(check["description"])
+        status = {"status": str(check["status"]), "rule": rule}
+        rows.append(status | {"found": found, "where": "", "check": what, "severity": severity})
+        if tone(check["status"]) != "good":
+            sample = {"status": "sample", "rule": rule}
+            rows.extend(
+                sample | {"found": _short(s["value"], 60), "where": _short(_place(s), 60), "check": "", "severity": ""}
+                for s in check["samples"]
+            )
+    return rows
 
 
 def _line(text: Any) -> str:

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     gate_batch_rows: Annotated[int, Field(ge=1)] = Field(
         250_000, description="staged events a gate batch; smaller batches cost more a row"
     )
+    inbox: str = Field("", description="folder or s3:// prefix where exports arrive, for the nightly deployment")
     expectations_dir: Path | None = Field(None, description="suites of your own, instead of the shipped ones")
     spot_checks: Annotated[int, Field(ge=0, le=100_000)] = Field(
         200, description="records re-read from the export's own bytes after the load"
@@ -66,6 +67,13 @@ class Settings(BaseSettings):
     )
     pii_secret: SecretStr | None = Field(
         None, description="key for the hashes that replace personal values; without it they are plain SHA-256"
+    )
+    archive: str | None = Field(
+        None,
+        description="folder or s3://bucket/prefix for archives of rolled back rows; default HINDCAST_HOME/archives",
+    )
+    prune_chunk_rows: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        10_000, description="rows a transaction of rollback and restore"
     )
     lock_timeout_ms: Annotated[int, Field(ge=0)] = Field(5_000, description="longest wait for a lock in the target")
     statement_timeout_ms: Annotated[int, Field(ge=0)] = Field(

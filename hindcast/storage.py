@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object under a prefix: its key, size, and the store's own fingerprint."""
+    """One object under a prefix: its key, size, the store's own fingerprint, and when it was written."""
 
     key: str
     size_bytes: int
     etag: str
+    modified_at: datetime
 
 
 def is_s3(location: str) -> bool:
@@ -48,7 +50,7 @@ def list_objects(location: str) -> Iterator[StoredObject]:
     pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     for page in pages:
         for item in page.get("Contents", []):
-            yield StoredObject(item["Key"], item["Size"], item["ETag"].strip('"'))
+            yield StoredObject(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
 
 def open_binary(location: str, start: int = 0) -> BinaryIO:

@@ -119,6 +119,66 @@ import_conflicts: Final = Table(
     Column("previous_row", JSONB),
 )
 
+import_archives: Final = Table(
+    "import_archives",
+    metadata,
+    Column("archive_id", UUID(as_uuid=True), primary_key=True),
+    Column("operation", Text),
+    Column("selection", JSONB),
+    Column("run_id", UUID(as_uuid=True)),
+    Column("run_status", Text),
+    Column("operator", Text),
+    Column("status", Text),
+    Column("uri", Text),
+    Column("rows", BigInteger),
+    Column("digest", Text),
+    Column("live_rows", BigInteger),
+    Column("put_back", BigInteger),
+    Column("days", ARRAY(Date)),
+    Column("months", JSONB),
+    _instant("created_at"),
+    _instant("finished_at"),
+    _instant("restored_at"),
+    Column("report", JSONB),
+    Column("error", Text),
+)
+
+import_archive_files: Final = Table(
+    "import_archive_files",
+    metadata,
+    Column("archive_id", UUID(as_uuid=True), primary_key=True),
+    Column("file", Text, primary_key=True),
+    Column("month", Date),
+    Column("rows", BigInteger),
+    Column("digest", Text),
+    Column("sha256", Text),
+    Column("size_bytes", BigInteger),
+)
+
+import_prune_months: Final = Table(
+    "import_prune_months",
+    metadata,
+    Column("archive_id", UUID(as_uuid=True), primary_key=True),
+    Column("month", Date, primary_key=True),
+    Column("rows", BigInteger),
+    Column("digest", Text),
+    Column("state", Text),
+)
+
+import_prune_chunks: Final = Table(
+    "import_prune_chunks",
+    metadata,
+    Column("archive_id", UUID(as_uuid=True), primary_key=True),
+    Column("chunk_number", Integer, primary_key=True),
+    Column("rows", BigInteger),
+    Column("deleted", BigInteger),
+    Column("changed", BigInteger),
+    Column("absent", BigInteger),
+    Column("put_back", BigInteger),
+    Column("is_month_dropped", Boolean),
+    _instant("committed_at"),
+)
+
 import_governor: Final = Table(
     "import_governor",
     metadata,

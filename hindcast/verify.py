@@ -7,19 +7,20 @@ it is now; the loader's counters are not asked.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-import pyarrow as pa
 
+from hindcast.archived_ids import find_archived
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
-from hindcast.known import KnownDigest, fetch_by_id, fetch_digests
+from hindcast.known import Matches, fetch_by_id, match_rows
 from hindcast.load import LoadTask
 from hindcast.manifest import Chunk, Manifest, load_manifest
-from hindcast.settings import load_settings
+from hindcast.settings import Settings, load_settings
 from hindcast.staged_rows import StagedRows, digest_rows, read_staged_rows, to_matrix
 from hindcast.staging import count_months
 from hindcast.times import from_microseconds
@@ -40,13 +41,17 @@ class Difference:
 
 @dataclass
 class ChunkProof:
-    """What was found in the table for a chunk's events (repeats and kept conflicts are not looked for)."""
+    """What was found in the table for a chunk's events.
+
+    Repeats and kept conflicts are not looked for; `pruned` events were rolled back since, and are not among the others.
+    """
 
     chunk: int
     expected: int = 0
     matching: int = 0
     missing: int = 0
     differing: int = 0
+    pruned: int = 0
     is_digest_equal: bool = True
     months: list[tuple[str, str, int, int]] = field(default_factory=list)  # month, type, export, table
     differences: list[Difference] = field(default_factory=list)
@@ -73,9 +78,10 @@ class Verification:
 def verify_chunks(task: LoadTask) -> list[ChunkProof]:
     """Compare chunks with the table, row by row; runs in a worker. Reads only."""
     folder = Path(task.folder)
-    manifest = load_manifest(folder)
-    with connect(task.url, load_settings()) as connection:
-        return [_verify_chunk(connection, task, folder, manifest.chunks[number]) for number in task.chunks]
+    manifest, settings = load_manifest(folder), load_settings()
+    with connect(task.url, settings) as connection:
+        archived = _Archived(connection, settings)
+        return [_verify_chunk(connection, task, archived, manifest.chunks[number]) for number in task.chunks]
 
 
 def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification:
@@ -85,6 +91,8 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
         verification.differences.extend(proof.differences[: KEPT_DIFFERENCES - len(verification.differences)])
     expected, matching = sum(p.expected for p in proofs), sum(p.matching for p in proofs)
     missing, differing = sum(p.missing for p in proofs), sum(p.differing for p in proofs)
+    pruned = sum(p.pruned for p in proofs)
+    rolled_back = f" {pruned:,} were rolled back since and are not looked for;" if pruned else ""
     months = verification.months
     unequal = [m for m in months if m[2] != m[3]]
     first = "".join(f"; {m[0]} {m[1]}: {m[2]:,} in the export, {m[3]:,} in the table" for m in unequal[:1])
@@ -98,7 +106,7 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
         "content",
         matching == expected and len(proofs) == len(manifest.chunks),
         f"{matching:,} of {expected:,} rows have the content digest of their record;"
-        f" {missing:,} missing, {differing:,} different;"
+        f" {missing:,} missing, {differing:,} different;{rolled_back}"
         f" {len(proofs)} of {len(manifest.chunks)} chunks looked at",
     )
     broken = [proof.chunk for proof in proofs if not proof.is_digest_equal]
@@ -121,8 +129,8 @@ def _sum_months(proofs: Sequence[ChunkProof]) -> list[tuple[str, str, int, int]]
     return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]
 
 
-def _verify_chunk(connection: psycopg.Connection, task: LoadTask, folder: Path, chunk: Chunk) -> ChunkProof:
-    staged = read_staged_rows(folder, chunk, task.source)
+def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: "_Archived", chunk: Chunk) -> ChunkProof:
+    staged = read_staged_rows(Path(task.folder), chunk, task.source)
     ledger = connection.execute(
         "SELECT chunk_id, digest, loaded FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
         (task.run_id, chunk.number),
@@ -131,35 +139,59 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, folder: Path, 
         return ChunkProof(chunk.number, expected=len(staged), missing=len(staged), is_digest_equal=False)
     chunk_id, digest, loaded = ledger
     staged = staged.without_lines(_kept_out(connection, task.run_id, chunk.part, chunk_id))
-    found = fetch_digests(connection, staged)
-    is_equal = [
-        (known := found.get(event_id)) is not None and known.content_hash == content_hash
-        for event_id, content_hash in zip(staged.ids, staged.hashes, strict=True)
-    ]
-    wrong = [index for index, equal in enumerate(is_equal) if not equal]
-    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(staged) - len(wrong))
-    proof.missing = sum(staged.ids[index] not in found for index in wrong)
-    proof.differing = len(wrong) - proof.missing
-    proof.months = _count_both(staged, is_equal, [found[staged.ids[n]] for n in wrong if staged.ids[n] in found])
-    own = [(event_id, known.content_hash) for event_id, known in found.items() if known.import_chunk_id == chunk_id]
-    ids, hashes = to_matrix([event_id for event_id, _ in own]), to_matrix([content for _, content in own])
+    matches = match_rows(connection, staged)
+    pruned = archived.among(staged.take(_absent(staged, matches)))
+    if pruned:
+        staged = staged.take([index for index, event_id in enumerate(staged.ids) if event_id not in pruned])
+        matches = match_rows(connection, staged)
+    wrong = [index for index in range(len(staged)) if index not in matches.equal]
+    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(matches.equal), pruned=len(pruned))
+    proof.differing = len(matches.differing)
+    proof.missing = len(wrong) - proof.differing
+    proof.months = _count_both(staged, matches)
+    own = {staged.ids[n]: staged.hashes[n] for n, owner in matches.equal.items() if owner == chunk_id}
+    own |= {
+        row.event_id.bytes: row.content_hash for row in matches.differing.values() if row.import_chunk_id == chunk_id
+    }
     # Rows deleted since and loaded again carry a later chunk's id: then their content speaks for them alone.
     are_others = len(own) < loaded and proof.matching == proof.expected
-    proof.is_digest_equal = are_others or digest_rows(ids, hashes) == digest
+    proof.is_digest_equal = are_others or digest_rows(to_matrix(list(own)), to_matrix(list(own.values()))) == digest
     proof.differences = _name_differences(connection, chunk, staged.take(wrong[:KEPT_DIFFERENCES]))
     return proof
 
 
-def _count_both(
-    staged: StagedRows, is_equal: list[bool], differing: list[KnownDigest]
-) -> list[tuple[str, str, int, int]]:
-    """Count export and table by month and type; a row of the table with the digest of its record says the same."""
+def _absent(staged: StagedRows, matches: Matches) -> list[int]:
+    return [index for index in range(len(staged)) if index not in matches.equal and index not in matches.differing]
+
+
+class _Archived:
+    """Ids of rows that were rolled back: looked up in their archives a month at a time, when rows are missing."""
+
+    def __init__(self, connection: psycopg.Connection, settings: Settings) -> None:
+        self._connection, self._settings = connection, settings
+        self._months: dict[date, frozenset[bytes]] = {}
+
+    def among(self, absent: StagedRows) -> set[bytes]:
+        """Those of the absent rows that were rolled back."""
+        found: set[bytes] = set()
+        for first, _, ids in absent.by_month():
+            month = from_microseconds(first).date().replace(day=1)
+            if month not in self._months:
+                start = datetime.combine(month, time(), UTC)
+                end = (start + timedelta(days=32)).replace(day=1) - timedelta(microseconds=1)
+                self._months[month] = find_archived(self._connection, self._settings, start, end)
+            found |= self._months[month].intersection(ids)
+        return found
+
+
+def _count_both(staged: StagedRows, matches: Matches) -> list[tuple[str, str, int, int]]:
+    """Count export and table by month and type; a row of the table equal to its record says the same."""
     if not len(staged):
         return []
     export = count_months(staged.table)
-    table = count_months(staged.table.filter(pa.array(is_equal))) if any(is_equal) else Counter()
-    for known in differing:
-        table[from_microseconds(known.microseconds).isoformat()[:7], known.event_type] += 1
+    table = count_months(staged.take(sorted(matches.equal)).table) if matches.equal else Counter()
+    for known in matches.differing.values():
+        table[known.created_at.isoformat()[:7], known.values["event_type"]] += 1
     return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]
 
 

@@ -1,11 +1,13 @@
 """Extract: make the plan, stage the export."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from hindcast.errors import WindowClosed
 from hindcast.extract import stage_export as stage
 from hindcast.manifest import Manifest
 from hindcast.plan import Plan, Request, make_plan, save_plan
@@ -25,13 +27,21 @@ def plan_export(request: Request, settings: Settings) -> tuple[Plan, Path]:
 
 
 @task(name="stage export", task_run_name="stage {plan.dataset}", cache_policy=NO_CACHE, **TRANSIENT)
-def stage_export(plan: Plan, folder: Path, pool: WorkerPool) -> Manifest:
-    """Decode every record on all cores into staged chunks and rejects, and seal the manifest."""
-    progress = StepProgress("extract", sum(part.size_bytes for part in plan.parts), "bytes")
+def stage_export(plan: Plan, folder: Path, pool: WorkerPool, closes_at: float | None = None) -> Manifest | None:
+    """Decode every record on all cores into staged chunks and rejects, and seal the manifest.
+
+    None when `closes_at` (epoch seconds) came first; what is staged by then stays.
+    """
+    progress = StepProgress("extract", sum(part.size_bytes for part in plan.parts), "bytes", "records")
 
     def advance(segment: Segment) -> None:
-        progress.advance(segment.bytes_read)
+        progress.advance(segment.bytes_read, sum(chunk.records for chunk in segment.chunks))
+        if closes_at is not None and time.time() >= closes_at:
+            raise WindowClosed("closed while the export was being read")
 
-    manifest = stage(plan, folder, pool, advance)
+    try:
+        manifest = stage(plan, folder, pool, advance)
+    except WindowClosed:
+        return None
     progress.finish()
     return manifest

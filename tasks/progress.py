@@ -18,18 +18,19 @@ SECONDS_BETWEEN_UPDATES: Final = 2.0
 
 
 class StepProgress:
-    """Counts a step's work; never fails the step. `total` and `done` are in `unit`s."""
+    """Counts a step's work; never fails the step. `total` and `done` are in `unit`s; `beside` is counted too."""
 
-    def __init__(self, step: str, total: int, unit: str) -> None:
-        self._step, self._total, self._unit = step, total, unit
-        self._done = 0
+    def __init__(self, step: str, total: int, unit: str, beside: str = "") -> None:
+        self._step, self._total, self._unit, self._beside = step, total, unit, beside
+        self._done = self._done_beside = 0
         self._began = self._told = time.monotonic()
         self._artifact: UUID | None = None
         tell(step, 0, total)
 
-    def advance(self, amount: int) -> None:
+    def advance(self, amount: int, beside: int = 0) -> None:
         """Count work done and tell it, at most every two seconds to Prefect; never beyond the total."""
         self._done = min(self._done + amount, self._total)
+        self._done_beside += beside
         tell(self._step, self._done, self._total)
         now = time.monotonic()
         if now - self._told >= SECONDS_BETWEEN_UPDATES:
@@ -46,7 +47,8 @@ class StepProgress:
     def _update(self, now: float) -> None:
         rate = self._done / max(now - self._began, 0.001)
         left = (self._total - self._done) / rate if rate else 0
-        text = f"{self._done:,} of {self._total:,} {self._unit}, {rate:,.0f} a second, {left:,.0f} s left"
+        beside = f", {self._done_beside:,} {self._beside}" if self._beside else ""
+        text = f"{self._done:,} of {self._total:,} {self._unit}{beside}, {rate:,.0f} a second, {left:,.0f} s left"
         share = 100.0 * self._done / max(self._total, 1)
         try:
             if self._artifact is None:
@@ -58,17 +60,23 @@ class StepProgress:
             get_logger(__name__).debug("progress not shown: %s", error)
 
 
-def gather(futures: Iterable[PrefectFuture[Any]], amounts: list[int], progress: StepProgress) -> Iterator[Any]:
-    """Yield results as tasks end, advancing by each one's amount.
+def gather(
+    futures: Iterable[PrefectFuture[Any]],
+    amounts: list[int],
+    progress: StepProgress,
+    beside: list[int] | None = None,
+) -> Iterator[Any]:
+    """Yield results as tasks end, advancing by each one's amount (and what is counted beside it).
 
     Raises the first error of any; tasks that have not begun by then do not begin.
     """
     waiting = list(futures)
-    amount_of = {future.task_run_id: amount for future, amount in zip(waiting, amounts, strict=True)}
+    pairs = zip(amounts, beside or [0] * len(amounts), strict=True)
+    amounts_of = {future.task_run_id: pair for future, pair in zip(waiting, pairs, strict=True)}
     try:
         for future in as_completed(waiting):
             yield future.result()
-            progress.advance(amount_of[future.task_run_id])
+            progress.advance(*amounts_of[future.task_run_id])
     except BaseException:
         for future in waiting:
             if isinstance(future, PrefectWrappedFuture):

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from expectations.frames import export_frame, rollups_frame, staged_frame
@@ -15,7 +15,7 @@ from expectations.gate import GateResult, TargetView, run_frame_gate, run_table_
 from hindcast.ledger import Run
 from hindcast.manifest import Manifest, Totals
 from hindcast.plan import Plan
-from hindcast.report import render_gate
+from hindcast.report import describe_gate, tabulate_gate
 from hindcast.rollups import RollupProof
 from hindcast.settings import Settings
 from hindcast.times import EPOCH
@@ -58,7 +58,8 @@ def gate_rollups(run_id: UUID, proofs: Sequence[RollupProof], settings: Settings
 def show_gate(result: GateResult) -> dict[str, Any]:
     """Publish a gate as an artifact and return it as plain values."""
     plain = asdict(result)
-    create_markdown_artifact(key=f"gate-{result.suite.replace('_', '-')}", markdown=render_gate(plain))
+    key = f"gate-{result.suite.replace('_', '-')}"
+    create_table_artifact(key=key, table=tabulate_gate(plain), description=describe_gate(plain))
     return plain
 
 

@@ -1,0 +1,165 @@
+"""Archiving selected rows from one snapshot of the table, and reading the archive again before anything is deleted."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from hindcast.archive import ArchivedMonth, ArchiveWriter, Description, digest_archive, read_description, seal_archive
+from hindcast.archive_ledger import Archive, record_archived
+from hindcast.archive_store import clear_folder
+from hindcast.errors import ArchiveError, TargetError
+from hindcast.put_back import prepare_put_back
+from hindcast.row_digest import pin_text_form, row_hash, table_columns
+from hindcast.selected_rows import SelectedRows, measure_rows, snapshot
+from hindcast.selection import read_selection
+from hindcast.settings import Settings
+
+Advance = Callable[[int], None]
+_COPY: Final = sql.SQL(
+    "COPY (SELECT {columns}, {row_hash}, {put_back} FROM analytics_events AS e {join}"
+    " WHERE {selected} AND e.created_at >= {start} AND e.created_at < {end}) TO STDOUT"
+)
+_JOIN_PUT_BACK: Final = sql.SQL("LEFT JOIN put_back AS b ON b.chunk_id = e.import_chunk_id AND b.event_id = e.event_id")
+# A month is dropped whole only when nobody writes to it any more: while it is detached, inserts into it fail.
+_SETTLED_AFTER: Final = timedelta(days=1)
+
+
+def archive_rows(
+    connection: psycopg.Connection,
+    archive: Archive,
+    expected_digest: str | None,
+    settings: Settings,
+    advance: Advance,
+) -> Description:
+    """Write the selected rows into the archive's folder, emptied before. Safe to run again after a kill.
+
+    Raises TargetError when they are not the rows of `expected_digest`, which somebody looked at and confirmed.
+    """
+    selection = read_selection(archive.selection)
+    clear_folder(archive.uri)
+    pin_text_form(connection)
+    with scratch_folder(settings) as scratch, snapshot(connection):
+        columns = table_columns(connection)
+        selected = measure_rows(connection, selection, columns)
+        require_digest(selected.digest.text, expected_digest)
+        writer = ArchiveWriter(archive.uri, scratch, list(columns), settings.prune_chunk_rows)
+        source = _Source(connection, columns, selection.condition("e"), prepare_put_back(connection, selection))
+        description = _describe(archive, columns, selected)
+        for month in sorted(selected.months):
+            written = writer.write_month(month, source.rows(month), advance)
+            if written != selected.months[month]:
+                raise ArchiveError(f"{archive.uri}: month {month}: {written.rows:,} rows written are not those counted")
+            is_whole = source.put_back_of[month] == 0 and _is_whole(connection, month, written.rows)
+            description.months.append(ArchivedMonth(month, written.rows, written.text, is_whole))
+    description.days = sorted({day.isoformat() for day in selected.days} | source.put_back_days)
+    description.put_back = sum(source.put_back_of.values())
+    description.files = writer.files
+    seal_archive(description, archive.uri)
+    return description
+
+
+def verify_archive(
+    connection: psycopg.Connection, archive: Archive, settings: Settings, advance: Advance
+) -> Description:
+    """Read the archive again, hash every row anew, and only then let the ledger say `archived`."""
+    description = read_description(archive.uri)
+    with scratch_folder(settings) as scratch:
+        digest = digest_archive(description, archive.uri, scratch, advance)
+    if (digest.rows, digest.text) != (description.rows, description.digest):
+        raise ArchiveError(
+            f"{archive.uri}: {digest.rows:,} rows with digest {digest.text} were read back,"
+            f" the table held {description.rows:,} with {description.digest}; nothing was deleted"
+        )
+    record_archived(connection, archive, description)
+    return description
+
+
+def require_selected(connection: psycopg.Connection, archive: Archive, digest: str) -> None:
+    """Raise TargetError when the rows that are selected now are not those of the digest."""
+    pin_text_form(connection)
+    with snapshot(connection):
+        found = measure_rows(connection, read_selection(archive.selection), table_columns(connection))
+    require_digest(found.digest.text, digest)
+
+
+def require_digest(found: str, expected: str | None) -> None:
+    """Raise TargetError when the rows are not those that were confirmed."""
+    if expected is not None and found != expected:
+        raise TargetError("the selected rows changed since the preview was confirmed: nothing was done; look again")
+
+
+@contextlib.contextmanager
+def scratch_folder(settings: Settings) -> Iterator[Path]:
+    """A folder for files on their way; gone afterwards."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="scratch-", dir=settings.home) as folder:
+        yield Path(folder)
+
+
+class _Source:
+    """The selected rows of a month as texts, with what each would put back."""
+
+    def __init__(
+        self, connection: psycopg.Connection, columns: tuple[str, ...], selected: sql.Composable, is_putting_back: bool
+    ) -> None:
+        self._connection, self._columns, self._selected = connection, columns, selected
+        self._is_putting_back = is_putting_back
+        self.put_back_of: dict[str, int] = {}
+        self.put_back_days: set[str] = set()
+
+    def rows(self, month: str) -> Iterator[tuple[Any, ...]]:
+        self.put_back_of[month] = 0
+        start, end = month_bounds(month)
+        copy = _COPY.format(
+            columns=sql.SQL(", ").join(sql.Identifier("e", name) for name in self._columns),
+            row_hash=row_hash(self._columns, "e"),
+            put_back=sql.SQL("b.put_back" if self._is_putting_back else "NULL"),
+            join=_JOIN_PUT_BACK if self._is_putting_back else sql.SQL(""),
+            selected=self._selected,
+            start=sql.Literal(start),
+            end=sql.Literal(end),
+        )
+        with self._connection.cursor() as cursor, cursor.copy(copy) as rows:
+            for *values, digest, put_back in rows.rows():
+                if put_back is not None:
+                    self.put_back_of[month] += 1
+                    self.put_back_days.add(json.loads(put_back)["created_at"][:10])
+                yield (*values, bytes.fromhex(digest[2:]), put_back)
+
+
+def month_bounds(month: str) -> tuple[datetime, datetime]:
+    """The instants a month (`2024-01`) begins and ends."""
+    start = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+    return start, (start + timedelta(days=32)).replace(day=1)
+
+
+def _is_whole(connection: psycopg.Connection, month: str, rows: int) -> bool:
+    start, end = month_bounds(month)
+    if end > datetime.now(UTC) - _SETTLED_AFTER:
+        return False
+    row = connection.execute(
+        "SELECT count(*) FROM analytics_events WHERE created_at >= %s AND created_at < %s", (start, end)
+    ).fetchone()
+    return bool(row and row[0] == rows)
+
+
+def _describe(archive: Archive, columns: tuple[str, ...], selected: SelectedRows) -> Description:
+    return Description(
+        archive_id=str(archive.archive_id),
+        selection=archive.selection,
+        run_status=archive.run_status,
+        operator=archive.operator,
+        created_at=datetime.now(UTC).isoformat(),
+        columns=list(columns),
+        rows=selected.rows,
+        digest=selected.digest.text,
+        live_rows=selected.live_rows,
+        counts=selected.month_counts(),
+    )
