@@ -1,8 +1,8 @@
 """`python -m bench.neighbour`: what a live platform feels of a load, and what the load gives up for it.
 
 The platform is pgbench in processes of its own: a fixed rate of lookups and inserts on `analytics_events`. Its latency
-is taken alone, beside a load without the governor, and beside one with it; only transactions between the load's first
-and last chunk count. Latency is from the moment a transaction was due. Settings of yours (HINDCAST_...) apply.
+is taken alone, beside a load without the governor, and beside one with it; only transactions during the load
+count. Latency is from the moment a transaction was due. Settings of yours (HINDCAST_...) apply.
 """
 
 import argparse
@@ -13,15 +13,27 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 
-from bench.__main__ import backfill, fresh, say
+from bench.__main__ import fresh, say
+from hindcast.database import add_months, connect
 from hindcast.embedded import EmbeddedServer
+from hindcast.extract import stage_export
+from hindcast.governor import govern
+from hindcast.ledger import open_run
+from hindcast.load import LoadTask
+from hindcast.manifest import Manifest, group_chunks
+from hindcast.plan import Plan, Request, make_plan, save_plan
+from hindcast.pool import WorkerPool
+from hindcast.settings import Settings, load_settings
 from hindcast.synthetic import GenerateSpec, generate
 
+RECORDS_A_CALL: Final = 50_000
 SLICE_SECONDS: Final = 3  # pgbench writes its log when it ends
 CLIENTS: Final = 4
 LIVE_ROWS: Final = 200_000
@@ -59,21 +71,63 @@ def main() -> None:
 
 
 def run_rounds(folder: Path, count: int, rate: int) -> dict[str, dict[str, Any]]:
-    """Alone, without and with the governor; each in a database of its own."""
+    """Alone, without and with the governor; each in a database of its own. The export is staged once."""
     export = folder / "history.jsonl"
     generate(GenerateSpec("analytics_history", count, 7, export))
     for name, script in SCRIPTS.items():
         (folder / name).write_text(script)
+    os.environ["HINDCAST_HOME"] = str(folder / "home")
+    settings = load_settings()
+    plan = make_plan(Request(file=str(export)), settings, datetime.now(UTC))
+    staging = settings.staging_dir / plan.folder_name
     server = EmbeddedServer(folder / "home")
     server.start()
     try:
-        rounds = {"alone": _run_alone(folder, server, rate)}
-        for name, governor in (("load, no governor", "off"), ("load, governor", "on")):
-            os.environ["HINDCAST_GOVERNOR"] = governor
-            rounds[name] = _run_beside(folder, server, rate, export)
+        with WorkerPool(settings.pool_size) as pool:
+            manifest = stage_export(save_plan(plan, staging), staging, pool, lambda segment: None)
+            rounds = {"alone": _run_alone(folder, server, rate)}
+            for name, governor in (("load, no governor", "off"), ("load, governor", "on")):
+                load = _Load(plan, staging, manifest, pool, settings.model_copy(update={"governor": governor}))
+                rounds[name] = _run_beside(folder, server, rate, load)
         return rounds
     finally:
         server.stop()
+
+
+@dataclass(frozen=True)
+class _Load:
+    """An export that is staged, and how it is to be loaded."""
+
+    plan: Plan
+    staging: Path
+    manifest: Manifest
+    pool: WorkerPool
+    settings: Settings
+
+    def run(self, url: str) -> dict[str, Any]:
+        """Load every chunk as a backfill does; what it took, and the governor's story."""
+        totals, chunks = self.manifest.totals, list(range(len(self.manifest.chunks)))
+        assert totals.first_at and totals.last_at
+        with connect(url, self.settings) as connection:
+            run = open_run(connection, self.plan, "nb")
+            add_months(connection, totals.first_at, totals.last_at)
+        task = LoadTask(url, str(self.staging), run.run_id, self.plan.format, "keep", (), asks_own_ids=False)
+        with govern(url, self.settings, run.run_id, self.staging) as governor:
+            began = time.time()
+            groups = group_chunks(self.manifest, chunks, RECORDS_A_CALL)
+            calls = [(replace(task, chunks=group, pace=governor.pace_path),) for group in groups]
+            counts = [c for part in self.pool.map_unordered("hindcast.load:load_chunks", calls) for c in part]
+            ended = time.time()
+            story = governor.summary()
+        loaded = sum(count.loaded for count in counts)
+        return {
+            "began": began,
+            "ended": ended,
+            "rows_per_second": round(loaded / (ended - began)),
+            "load_seconds": round(ended - began, 2),
+            "governor": story,
+            "decisions": story.get("decisions", 0),
+        }
 
 
 def _run_alone(folder: Path, server: EmbeddedServer, rate: int) -> dict[str, Any]:
@@ -85,7 +139,7 @@ def _run_alone(folder: Path, server: EmbeddedServer, rate: int) -> dict[str, Any
     return _describe(latencies.between(began + 1, time.time()))
 
 
-def _run_beside(folder: Path, server: EmbeddedServer, rate: int, export: Path) -> dict[str, Any]:
+def _run_beside(folder: Path, server: EmbeddedServer, rate: int, load: _Load) -> dict[str, Any]:
     url = _settle(server, "beside")
     platform = _Platform(folder, server, url, rate)
     is_over = threading.Event()
@@ -97,23 +151,11 @@ def _run_beside(folder: Path, server: EmbeddedServer, rate: int, export: Path) -
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        report = backfill(export, url, folder)
+        found = load.run(url)
     finally:
         is_over.set()
         thread.join()
-    with psycopg.connect(url) as connection:
-        row = connection.execute(
-            "SELECT extract(epoch FROM min(committed_at))::float, extract(epoch FROM max(committed_at))::float,"
-            " sum(loaded)::bigint FROM import_chunks"
-        ).fetchone()
-    assert row
-    found = _describe(platform.between(row[0], row[1]))
-    found["rows_per_second"] = round(row[2] / max(row[1] - row[0], 0.001))
-    found["load_seconds"] = round(row[1] - row[0], 2)
-    found["governor"] = report["governor"]
-    if report["governor"]["status"] == "on":
-        found["decisions"] = report["governor"]["decisions"]
-    return found
+    return found | _describe(platform.between(found["began"], found["ended"]))
 
 
 def _settle(server: EmbeddedServer, name: str) -> str:

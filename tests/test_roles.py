@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from loading import begin, count_events, make_event, query, write_export
+from undoing import JANUARY, restore, roll_back, table_digest
 
 from hindcast.database import add_months, connect, require_schema
 from hindcast.governor import govern
@@ -157,6 +158,19 @@ def test_a_pruner_deletes_events_and_writes_the_whole_ledger(
         "SELECT * FROM platform_users",
         "DROP TABLE daily_events",
     )
+
+
+@pytest.mark.parametrize("what", ["run", "window"])
+def test_a_pruner_rolls_back_and_restores(target: str, as_role: dict[str, str], tmp_path: Path, what: str) -> None:
+    begun = import_as(as_role["hindcast_loader"], tmp_path)
+    before, pruner = table_digest(target), as_role["hindcast_pruner"]
+    selected = {"run": begun.run.run_id} if what == "run" else {"window": JANUARY}
+    report = roll_back(pruner, **selected)
+    assert report["status"] == "rolled_back" and count_events(target) < 60
+    begun.url = as_role["hindcast_loader"]
+    assert begun.verify().status == "passed"
+    restore(pruner, report["archive"])
+    assert table_digest(target) == before
 
 
 def test_a_reader_reads_events_and_the_ledger_without_set_aside_text(as_role: dict[str, str], tmp_path: Path) -> None:

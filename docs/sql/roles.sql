@@ -42,6 +42,8 @@ GRANT INSERT, SELECT (run_id, part, line, chunk_id, event_id, against, fields, i
 GRANT INSERT ON import_governor TO hindcast_loader;
 GRANT SELECT, INSERT, DELETE ON daily_events, daily_course_engagement, daily_lesson_dropoff TO hindcast_loader;
 GRANT SELECT ON lesson_dropoff, hindcast_run_events TO hindcast_loader;
+-- Proving a run again: which of its rows were rolled back since.
+GRANT SELECT ON import_archives TO hindcast_loader;
 
 -- The pruner: what the loader may, and taking out.
 GRANT hindcast_loader TO hindcast_pruner;
@@ -57,7 +59,10 @@ GRANT SELECT ON
     hindcast_run_events,
     import_parts,
     import_chunks,
-    import_governor
+    import_governor,
+    import_archives,
+    import_prune_months,
+    import_prune_chunks
 TO hindcast_reader;
 GRANT SELECT (
     run_id, dataset, format, export, tenant, operator, window_start, window_end, status, started_at, finished_at,

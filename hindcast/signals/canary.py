@@ -11,7 +11,7 @@ import psycopg
 from hindcast.settings import Settings
 
 _PROBES: Final = 5  # a sample; some milliseconds a second altogether
-_BASELINE_PROBES: Final = 40
+_BASELINE_PROBES: Final = 20
 _WINDOW_SAMPLES: Final = 6
 _LONGEST_PROBING_MS: Final = 250.0
 _KEYS_KNOWN: Final = 100
