@@ -39,6 +39,8 @@ def prepare_prefect(settings: Settings, is_verbose: bool) -> None:
         # The shell gets one line of ours; tracebacks of failed tasks are in Prefect's own logs.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET" if is_verbose else "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "hindcast",
+        # A thread of ours (the writer lock's, the governor's) has no flow run; its words go to the console alone.
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",

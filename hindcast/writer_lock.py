@@ -96,9 +96,9 @@ class WriterLock:
                 continue  # the server is still away: nobody can write
             if holder:
                 self._lost = f"the connection that held the target was lost, and now {holder}; run again to go on"
-                logger.error("%s", self._lost)
                 if self._on_lost:
                     self._on_lost()
+                logger.error("%s", self._lost)
                 return
 
     def _is_held(self) -> bool:

@@ -56,7 +56,7 @@ def test_a_gate_that_fails_after_the_load_fails_the_run_and_says_how_to_undo_it(
     outcome = backfill(SAMPLE)
     assert (outcome.exit_code, outcome.report["status"], outcome.report["loaded"]) == (1, "failed", 3)
     assert count_events(database) == 3
-    assert f"run_id = '{outcome.report['run_id']}'" in outcome.report["undo"]
+    assert outcome.report["undo"] == f"hindcast rollback --run {outcome.report['run_id']} --apply"
 
 
 @pytest.mark.parametrize("name", ["analytics_history", "loaded"])

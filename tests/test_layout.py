@@ -78,6 +78,7 @@ def test_the_command_answers_help_without_prefect() -> None:
 def test_prefect_toml_says_what_the_command_sets() -> None:
     settings = tomllib.loads((ROOT / "prefect.toml").read_text())
     assert settings["logging"]["extra_loggers"] == ["hindcast"]
+    assert settings["logging"]["to_api"]["when_missing_flow"] == "ignore"
     assert settings["server"]["analytics_enabled"] is False
     assert settings["server"]["services"]["task_run_recorder"]["batch_size"] == 100
 
