@@ -17,6 +17,11 @@ from hindcast.progress import tell
 SECONDS_BETWEEN_UPDATES: Final = 2.0
 
 
+def artifact_key(step: str) -> str:
+    """The key of a step's progress artifact: Prefect takes lower-case letters, digits and dashes only."""
+    return f"{step.replace(' ', '-')}-progress"
+
+
 class StepProgress:
     """Counts a step's work; never fails the step. `total` and `done` are in `unit`s; `beside` is counted too."""
 
@@ -52,11 +57,11 @@ class StepProgress:
         share = 100.0 * self._done / max(self._total, 1)
         try:
             if self._artifact is None:
-                found = create_progress_artifact(progress=share, key=f"{self._step}-progress", description=text)
+                found = create_progress_artifact(progress=share, key=artifact_key(self._step), description=text)
                 self._artifact = found  # type: ignore[assignment]  # sync here; typed as either
             else:
                 update_progress_artifact(self._artifact, progress=share, description=text)
-        except (PrefectException, httpx.HTTPError, OSError) as error:
+        except (PrefectException, httpx.HTTPError, OSError, ValueError) as error:
             get_logger(__name__).debug("progress not shown: %s", error)
 
 
