@@ -35,3 +35,14 @@ def target(migrated_server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(TEMPLATE)))
         yield migrated_server.url(f"target_{os.getpid()}")
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def configured(target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty target that the environment names; the environment is put back."""
+    before = dict(os.environ)
+    monkeypatch.setenv("DATABASE_URL", target)
+    monkeypatch.chdir(tmp_path)
+    yield target
+    os.environ.clear()
+    os.environ.update(before)

@@ -25,17 +25,6 @@ from hindcast.settings import load_settings
 pytest_plugins = ["loading_fixtures"]
 
 
-@pytest.fixture
-def configured(target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """URL of an empty target that the environment names; the environment is put back."""
-    before = dict(os.environ)
-    monkeypatch.setenv("DATABASE_URL", target)
-    monkeypatch.chdir(tmp_path)
-    yield target
-    os.environ.clear()
-    os.environ.update(before)
-
-
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
 

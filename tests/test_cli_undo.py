@@ -1,8 +1,6 @@
 """The commands that undo, as far as they need no Prefect."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +11,6 @@ from undoing import JANUARY, roll_back
 from flows.cli import cli
 
 pytest_plugins = ["loading_fixtures"]
-
-
-@pytest.fixture
-def configured(target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    before = dict(os.environ)
-    monkeypatch.setenv("DATABASE_URL", target)
-    monkeypatch.chdir(tmp_path)
-    yield target
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture
