@@ -9,15 +9,15 @@ from typing import Any
 import click
 
 from flows.cli_database import db, psql
+from flows.cli_generate import generate
 from flows.cli_ledger import rejects, runs
 from flows.cli_preflight import preflight
 from flows.cli_undo import archives, restore, rollback
 from flows.cli_up import up
-from flows.terminal import fail, prepared, show_progress, show_report
+from flows.terminal import prepared, show_progress, show_report
 from hindcast.errors import ExportError, RunFailed
+from hindcast.formats import FORMATS
 from hindcast.window import parse_window
-
-FORMATS = ("analytics_history",)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -42,7 +42,7 @@ def cli() -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(FORMATS),
+    type=click.Choice(sorted(FORMATS)),
     help="What wrote the export. Default: detected, with its evidence shown.",
 )
 @click.option("--dataset", help="A name for reports and the ledger. Default: the format's.")
@@ -156,37 +156,6 @@ def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None
             click.echo(f"{proof['rollup']}: {proof['rows']:,} rows in {proof['buckets']:,} days, equal to the raw rows")
 
 
-@cli.command()
-@click.argument("format_", metavar="FORMAT", type=click.Choice(FORMATS))
-@click.option("--count", type=click.IntRange(1), default=200_000, show_default=True, help="Records, exactly.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed gives the same bytes."
-)
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Where to write; .gz and .zst are compressed. The answer key goes to OUT.answers.json.",
-)
-@click.option(
-    "--parts", type=click.IntRange(1), default=1, show_default=True, help="Over 1: a folder of so many files."
-)
-@click.option(
-    "--defects/--no-defects",
-    default=True,
-    show_default=True,
-    help="Plant duplicates, conflicts, bad lines and odd spellings.",
-)
-def generate(format_: str, count: int, seed: int, out: Path, parts: int, defects: bool) -> None:
-    """Write a synthetic export with planted defects, and the answer key of every expected count."""
-    from hindcast.synthetic import GenerateSpec
-    from hindcast.synthetic import generate as make_export
-
-    with fail():
-        answers = make_export(GenerateSpec(format_, count, seed, out, parts=parts, defects=defects))
-        click.echo(f"{out}: {answers.lines:,} records, {answers.rejected:,} of them bad; key in {out}.answers.json")
-
-
 def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     """Run a flow in this process, with progress, and show its report."""
     from flows.job import warm_up_gates
@@ -221,7 +190,7 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (rollback, restore, archives, db, preflight, psql, runs, rejects, up):
+for command in (rollback, restore, archives, db, generate, preflight, psql, runs, rejects, up):
     cli.add_command(command)
 
 

@@ -9,9 +9,11 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, WithJsonSchema
 
+from hindcast.formats import FORMATS
+
 # An optional value is an empty one and not None: the form would ask for a type first, and explain itself badly.
-GeneratedFormat = Literal["analytics_history"]
-Format = Literal["detect", "analytics_history"]
+GeneratedFormat = Annotated[str, Field(json_schema_extra={"enum": sorted(FORMATS)}, title="format")]
+Format = Annotated[str, Field(json_schema_extra={"enum": ["detect", *sorted(FORMATS)]}, title="format")]
 OnConflict = Literal["keep", "replace", "fail"]
 
 # Short, because a refusal quotes it; what it lets through is checked when the run starts.

@@ -16,7 +16,7 @@ from hindcast.known import holds_own_ids
 from hindcast.ledger import Run, list_conflicts, record_gates, sum_counts, touched_days
 from hindcast.manifest import group_chunks
 from hindcast.measure import fetch_dashboard, measure_target, time_dashboard_queries
-from hindcast.rollups import ROLLUPS, days_with_rows
+from hindcast.rollups import ROLLUPS, days_with_rows, rollups_of
 from hindcast.settings import load_settings
 from hindcast.verify import Verification, sum_proofs
 from hindcast.window import parse_window
@@ -132,7 +132,8 @@ def rollup(job: Job) -> None:
     with timed(findings, "rollup"):
         with connect(job.url, job.settings) as connection:
             days = touched_days(connection, findings.run.run_id)
-        futures = [rebuild_rollup.submit(name, days, job.url, job.settings) for name in ROLLUPS]
+        names = rollups_of(findings.run.format)
+        futures = [rebuild_rollup.submit(name, days, job.url, job.settings) for name in names]
         findings.rollups = list(gather(futures, [1] * len(futures), StepProgress("rollup", len(futures), "rollups")))
         _keep_gates(job, gate_rollups(findings.run.run_id, findings.rollups, job.settings))
 

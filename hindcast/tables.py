@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, Integer, MetaData, Numeric, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 metadata: Final = MetaData()
@@ -193,35 +193,4 @@ import_governor: Final = Table(
     Column("rows_per_second", Double),
     Column("bytes_per_second", Double),
     Column("reason", Text),
-)
-
-daily_events: Final = Table(
-    "daily_events",
-    metadata,
-    Column("day", Date, primary_key=True),
-    Column("source", Text, primary_key=True),
-    Column("event_type", Text, primary_key=True),
-    Column("events", BigInteger),
-    Column("users", BigInteger),
-    Column("sessions", BigInteger),
-)
-
-daily_course_engagement: Final = Table(
-    "daily_course_engagement",
-    metadata,
-    Column("day", Date, primary_key=True),
-    Column("course_id", Text, primary_key=True),
-    Column("active_learners", BigInteger),
-    Column("events", BigInteger),
-    Column("avg_progress", Numeric),
-)
-
-daily_lesson_dropoff: Final = Table(
-    "daily_lesson_dropoff",
-    metadata,
-    Column("day", Date, primary_key=True),
-    Column("course_id", Text, primary_key=True),
-    Column("lesson_id", Text, primary_key=True),
-    Column("started", BigInteger),
-    Column("completed", BigInteger),
 )

@@ -13,6 +13,7 @@ import hindcast.rollups
 import hindcast.synthetic
 from flows.cli import cli
 from flows.terminal import INTERRUPTED
+from hindcast import rollup_tables  # noqa: F401  # adds its tables
 from hindcast.errors import ConfigurationError, HindcastError
 from hindcast.findings import begin, build_report
 from hindcast.plan import Request

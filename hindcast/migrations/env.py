@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from hindcast import rollup_tables  # noqa: F401  # adds its tables
 from hindcast.tables import metadata
 
 connection = context.config.attributes["connection"]

@@ -14,7 +14,12 @@ from typing import Any, Final
 import psycopg
 from psycopg import IsolationLevel, sql
 
-ROLLUPS: Final = ("daily_events", "daily_course_engagement", "daily_lesson_dropoff")
+# Name, and the sources whose imports can change it (None: any); rollbacks and whole rebuilds take them all.
+ROLLUPS: Final[dict[str, frozenset[str] | None]] = {
+    "daily_events": None,
+    "daily_course_engagement": frozenset({"analytics_history"}),
+    "daily_lesson_dropoff": frozenset({"analytics_history"}),
+}
 
 _SETTINGS: Final = (
     "SET LOCAL work_mem = '128MB'",  # a month's distinct users are then sorted in memory: a third of the time
@@ -38,6 +43,11 @@ class RollupProof:
     @property
     def is_proved(self) -> bool:
         return not self.differing and not self.missing
+
+
+def rollups_of(source: str) -> list[str]:
+    """The rollups that an import of that source can change."""
+    return [name for name, sources in ROLLUPS.items() if sources is None or source in sources]
 
 
 def rebuild_rollup(connection: psycopg.Connection, rollup: str, days: Sequence[date]) -> RollupProof:

@@ -1,0 +1,2 @@
+-- Tables and views of Amplitude.
+SELECT;
