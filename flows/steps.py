@@ -146,7 +146,7 @@ def verify(job: Job) -> None:
         calls, sizes = job.load_calls(list(range(len(job.manifest.chunks))))
         futures = [verify_chunks.submit(call, job.pool) for call in calls]
         spot = spot_check.submit(calls[0], job.settings.spot_checks, job.pool) if calls else None
-        loaded = findings.counts.loaded
+        loaded = findings.counts.loaded + findings.counts.derived
         on_table = gate_loaded.submit(findings.run, findings.plan, job.url, loaded, job.settings) if loaded else None
         proofs = [p for group in gather(futures, sizes, StepProgress("verify", sum(sizes), "records")) for p in group]
         verification = sum_proofs(job.manifest, proofs)

@@ -1,6 +1,6 @@
 """Rows that are not in the table because they were rolled back: verification subtracts them."""
 
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 import psycopg
@@ -9,6 +9,35 @@ import pyarrow.compute as pc
 from hindcast.archive import read_chunks, read_description
 from hindcast.archive_rows import scratch_folder
 from hindcast.settings import Settings
+from hindcast.staged_rows import StagedRows
+from hindcast.times import from_microseconds
+
+
+class ArchivedIds:
+    """Ids of rows that were rolled back: looked up in their archives a month at a time, when rows are missing."""
+
+    def __init__(self, connection: psycopg.Connection, settings: Settings) -> None:
+        self._connection, self._settings = connection, settings
+        self._months: dict[date, frozenset[bytes]] = {}
+
+    def among(self, absent: StagedRows) -> set[bytes]:
+        """Ids of those of the absent rows that were rolled back."""
+        found: set[bytes] = set()
+        for first, _, ids in absent.by_month():
+            found |= self._of_month(from_microseconds(first)).intersection(ids)
+        return found
+
+    def holds(self, event_id: bytes, moment: datetime) -> bool:
+        """True when the row with this id, of that time, was rolled back."""
+        return event_id in self._of_month(moment)
+
+    def _of_month(self, moment: datetime) -> frozenset[bytes]:
+        month = moment.astimezone(UTC).date().replace(day=1)
+        if month not in self._months:
+            start = datetime.combine(month, time(), UTC)
+            end = (start + timedelta(days=32)).replace(day=1) - timedelta(microseconds=1)
+            self._months[month] = find_archived(self._connection, self._settings, start, end)
+        return self._months[month]
 
 
 def find_archived(

@@ -41,6 +41,7 @@ class Presence:
     same: int = 0
     put_back: int = 0
     changed: int = 0
+    superseded: int = 0  # derived events whose key has another one now
     named: list[dict[str, str]] = field(default_factory=list)  # the first changed rows
 
     def add(self, other: "Presence") -> None:
@@ -48,6 +49,7 @@ class Presence:
         self.same += other.same
         self.put_back += other.put_back
         self.changed += other.changed
+        self.superseded += other.superseded
         self.named += other.named[: NAMED_ROWS - len(self.named)]
 
 
@@ -63,7 +65,7 @@ def compare_chunk(connection: psycopg.Connection, columns: Sequence[str], chunk:
     row = connection.execute(query, key_parameters(chunk)).fetchone()
     assert row
     named = [{"event_id": key, "created_at": at} for key, at in zip(row[3] or [], row[4] or [], strict=True)]
-    return Presence(row[0], row[1], row[2], named)
+    return Presence(row[0], row[1], row[2], named=named)
 
 
 def look_up_by_key(connection: psycopg.Connection) -> None:

@@ -164,7 +164,7 @@ def _figures(findings: Findings) -> dict[str, Any]:
         "staged": totals.staged,
         "loaded": counts.loaded if counts else 0,
         "replaced": findings.replaced,
-        "derived": counts.derived if counts else 0,
+        "derived": counts.derived if counts else totals.derived,
         "duplicate": counts.duplicate if counts else totals.duplicate,
         "conflict": counts.conflict if counts else totals.conflict,
         "rejected": totals.rejected,

@@ -5,7 +5,7 @@ chunk that the ledger has is a no-op, so any number of attempts, kills and races
 """
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -16,6 +16,7 @@ from hindcast.canonical import encode_value
 from hindcast.conflicts import Conflict
 from hindcast.copying import copy_rows
 from hindcast.database import connect
+from hindcast.derived_keys import make_derived
 from hindcast.errors import GateError
 from hindcast.known import KnownRow, Verdict, ask_table
 from hindcast.ledger import Counts
@@ -136,7 +137,10 @@ class _Loader:
             days |= {conflict.known.created_at.date() for conflict in verdict.conflicts}
         self._write_conflicts(connection, work, verdict, chunk_id)
         copy_rows(connection, staged, chunk_id, now)
-        counts = _count(work, verdict)
+        derived = make_derived(connection, self._folder, work.chunk, self._task.source)
+        copy_rows(connection, derived, chunk_id, now)
+        days |= derived.days()
+        counts = replace(_count(work, verdict), derived=len(derived))
         facts = {
             "chunk_id": chunk_id,
             "run_id": self._task.run_id,

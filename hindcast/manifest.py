@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hindcast.conflicts import Conflict, diff_rows, read_rows
+from hindcast.derived_choice import CandidatePlace, choose_derived
+from hindcast.derived_staging import write_chosen
 from hindcast.errors import ExportError
 from hindcast.event import format_id
 from hindcast.plan import Plan
@@ -47,6 +49,7 @@ class Totals(msgspec.Struct):
     naive_times: int = 0
     sanitised: int = 0
     damaged_parts: int = 0
+    derived: int = 0  # at most: what the table remembers is not made again
     first_at: datetime | None = None
     last_at: datetime | None = None
     rejects: dict[str, int] = {}
@@ -96,6 +99,7 @@ def seal_manifest(
     totals = _add_up(segments, duplicates.total(), conflicts.total())
     months = _count_expected(folder, segments, chunks, repeats, totals)
     _write_repeats(folder, chunks, repeats)
+    totals.derived = _choose_derived(folder, chunks)
     manifest = Manifest(plan.plan_hash, chunks, totals, months, part_lines, line_bases)
     manifest.seal = _compute_seal(manifest)
     confirm()
@@ -200,6 +204,19 @@ def _count_expected(
         months.subtract(count_months(repeated))
         totals.sanitised -= sum(repeated["is_sanitised"].to_pylist())
     return sorted((month, kind, count) for (month, kind), count in months.items() if count)
+
+
+def _choose_derived(folder: Path, chunks: list[Chunk]) -> int:
+    places = [
+        CandidatePlace(chunk.number, chunk.segment, chunk.staged_as.derived_group, chunk.staged_as.derived)
+        for chunk in chunks
+        if chunk.staged_as.derived
+    ]
+    if places:
+        chosen = choose_derived(folder, places)
+        write_chosen(folder, chosen)
+        return int(chosen.num_rows)
+    return 0
 
 
 def _write_repeats(folder: Path, chunks: list[Chunk], repeats: list[Repeat]) -> None:

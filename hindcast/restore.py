@@ -15,6 +15,7 @@ from hindcast.archive_rows import Advance, month_bounds, scratch_folder
 from hindcast.archive_store import archive_prefix, join_location, list_folders
 from hindcast.archived_rows import Presence, compare_chunk, look_up_by_key
 from hindcast.database import add_months
+from hindcast.derived_restore import find_derived
 from hindcast.errors import ArchiveError, ConfigurationError
 from hindcast.prune import Pace, no_pace
 from hindcast.row_digest import Digest, pin_text_form, row_hash
@@ -94,6 +95,8 @@ def verify_restored(
     with scratch_folder(settings) as scratch:
         for chunk in read_chunks(description, archive.uri, scratch):
             present = compare_chunk(connection, description.columns, chunk)
+            if present.same < chunk.rows:
+                present.superseded = len(find_derived(chunk).superseded(connection))
             found.add(present)
             if present.same == chunk.rows:
                 digest.add_hashes(chunk.values(ROW_HASH))  # the server compared each with the row's own
@@ -117,7 +120,13 @@ def _restore_chunk(connection: psycopg.Connection, description: Description, chu
                     put_back_hash=row_hash(description.columns, "p"),
                 )
             )
-        return connection.execute(_INSERT.format(columns=_names(description))).rowcount
+        derived = find_derived(chunk)
+        superseded = derived.superseded(connection)
+        if superseded:
+            connection.execute("DELETE FROM restoring WHERE event_id = ANY(%s)", (superseded,))
+        inserted = connection.execute(_INSERT.format(columns=_names(description))).rowcount
+        derived.remember(connection, superseded)
+        return inserted
 
 
 def _names(description: Description) -> sql.Composed:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import pyarrow.parquet as pq
 
+from hindcast.derived_staging import DerivedStager
 from hindcast.errors import RecordError
 from hindcast.event import Event, Skipped
 from hindcast.event_columns import EventColumns
@@ -42,6 +43,8 @@ _DICTIONARY_COLUMNS: Final = [
     "user_id",
 ]
 
+_NOT_IMPORTED: Final = "events are not imported (import_events=false)"
+
 
 class Stager:
     """Collects one segment's events into chunks and writes them; its files appear whole or not at all."""
@@ -61,6 +64,7 @@ class Stager:
         self._rejects: dict[str, int] = {}
         self._skips: dict[str, int] = {}
         self._row_groups = 0
+        self._derived = DerivedStager(self._format, plan.options, folder, segment.number)
         self._begin_chunk()
 
     def __enter__(self) -> "Stager":
@@ -82,6 +86,7 @@ class Stager:
                 self._seal()
         finally:
             self._rejects_file.close()
+            self._derived.discard()
             self._aside.unlink(missing_ok=True)  # renamed by now when all went well
             self._rejects_aside.unlink(missing_ok=True)
 
@@ -94,6 +99,7 @@ class Stager:
         for name, count in context.unknown_properties.most_common(1_000):
             shown = self._format.redact(name)
             segment.unknown_properties[shown] = segment.unknown_properties.get(shown, 0) + count
+        self._derived.seal()
         self._aside.rename(segment_path(self._folder, segment.number, "parquet"))
         self._rejects_aside.rename(segment_path(self._folder, segment.number, "rejects.jsonl"))
         seal_segment(self._folder, segment)
@@ -134,6 +140,11 @@ class Stager:
             chunk.out_of_window += len(events) - len(inside)
             events = [events[index] for index in inside]
             numbers, offsets = [numbers[index] for index in inside], [offsets[index] for index in inside]
+        self._derived.add(events, numbers, offsets)
+        if not self._plan.options.get("import_events", True):
+            chunk.skipped += len(events)
+            self._skips[_NOT_IMPORTED] = self._skips.get(_NOT_IMPORTED, 0) + len(events)
+            return
         self._columns.extend(events, numbers, offsets)
 
     def _set_aside(self, outcomes: list[Event | Skipped | RecordError], batch: Batch) -> None:
@@ -171,6 +182,7 @@ class Stager:
             chunk.first_at, chunk.last_at = from_microseconds(first), from_microseconds(last)
             self._months.update(count_months(table))
             self.segment.sanitised += self._columns.sanitised
+        self._derived.end_chunk(chunk)
         self.segment.chunks.append(chunk)
         self._begin_chunk()
 

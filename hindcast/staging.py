@@ -67,6 +67,8 @@ class StagedChunk(msgspec.Struct):
     first_byte: int = 0
     last_byte: int = 0
     row_group: int = -1
+    derived_group: int = -1  # of its candidates for derived events
+    derived: int = 0  # how many those are
     first_at: datetime | None = None
     last_at: datetime | None = None
 

@@ -194,3 +194,22 @@ import_governor: Final = Table(
     Column("bytes_per_second", Double),
     Column("reason", Text),
 )
+
+derived_keys: Final = Table(
+    "derived_keys",
+    metadata,
+    Column("derived_key", UUID(as_uuid=True), primary_key=True),
+    Column("source", Text),
+    Column("event_id", UUID(as_uuid=True)),
+    _instant("created_at"),
+)
+
+derived_states: Final = Table(
+    "derived_states",
+    metadata,
+    Column("derived_key", UUID(as_uuid=True), primary_key=True),
+    _instant("created_at", primary_key=True),
+    Column("event_id", UUID(as_uuid=True), primary_key=True),
+    Column("source", Text),
+    Column("state", JSONB),
+)

@@ -7,23 +7,23 @@ it is now; the loader's counters are not asked.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 
-from hindcast.archived_ids import find_archived
+from hindcast.archived_ids import ArchivedIds
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
+from hindcast.derived_keys import chosen_rows
+from hindcast.derived_proof import DerivedProof, LoadedChunk, prove_derived
 from hindcast.known import Matches, fetch_by_id, match_rows
 from hindcast.load import LoadTask
 from hindcast.manifest import Chunk, Manifest, load_manifest
-from hindcast.settings import Settings, load_settings
+from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows, digest_rows, read_staged_rows, to_matrix
 from hindcast.staging import count_months
-from hindcast.times import from_microseconds
 
 KEPT_DIFFERENCES: Final = 50
 
@@ -55,6 +55,7 @@ class ChunkProof:
     is_digest_equal: bool = True
     months: list[tuple[str, str, int, int]] = field(default_factory=list)  # month, type, export, table
     differences: list[Difference] = field(default_factory=list)
+    derived: DerivedProof = field(default_factory=DerivedProof)
 
 
 @dataclass
@@ -80,7 +81,7 @@ def verify_chunks(task: LoadTask) -> list[ChunkProof]:
     folder = Path(task.folder)
     manifest, settings = load_manifest(folder), load_settings()
     with connect(task.url, settings) as connection:
-        archived = _Archived(connection, settings)
+        archived = ArchivedIds(connection, settings)
         return [_verify_chunk(connection, task, archived, manifest.chunks[number]) for number in task.chunks]
 
 
@@ -109,6 +110,15 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
         f" {missing:,} missing, {differing:,} different;{rolled_back}"
         f" {len(proofs)} of {len(manifest.chunks)} chunks looked at",
     )
+    derived = [proof.derived for proof in proofs if proof.derived != DerivedProof()]
+    if derived:
+        absent, repeated, unfound = (sum(getattr(d, n) for d in derived) for n in ("absent", "repeated", "unfound"))
+        verification.add_check(
+            "derived events",
+            not absent + repeated + unfound,
+            f"{sum(d.expected for d in derived):,} keys that have one derived event each: {absent:,} have none,"
+            f" {repeated:,} more than one; {unfound:,} of the run's own are gone or differ",
+        )
     broken = [proof.chunk for proof in proofs if not proof.is_digest_equal]
     verification.add_check(
         "chunk digests",
@@ -129,15 +139,15 @@ def _sum_months(proofs: Sequence[ChunkProof]) -> list[tuple[str, str, int, int]]
     return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]
 
 
-def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: "_Archived", chunk: Chunk) -> ChunkProof:
+def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: ArchivedIds, chunk: Chunk) -> ChunkProof:
     staged = read_staged_rows(Path(task.folder), chunk, task.source)
     ledger = connection.execute(
-        "SELECT chunk_id, digest, loaded FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
+        "SELECT chunk_id, digest, loaded, derived FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
         (task.run_id, chunk.number),
     ).fetchone()
     if not ledger:
         return ChunkProof(chunk.number, expected=len(staged), missing=len(staged), is_digest_equal=False)
-    chunk_id, digest, loaded = ledger
+    chunk_id, digest, loaded, derived = ledger
     staged = staged.without_lines(_kept_out(connection, task.run_id, chunk.part, chunk_id))
     matches = match_rows(connection, staged)
     pruned = archived.among(staged.take(_absent(staged, matches)))
@@ -156,32 +166,14 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: "_Ar
     # Rows deleted since and loaded again carry a later chunk's id: then their content speaks for them alone.
     are_others = len(own) < loaded and proof.matching == proof.expected
     proof.is_digest_equal = are_others or digest_rows(to_matrix(list(own)), to_matrix(list(own.values()))) == digest
+    chosen = chosen_rows(Path(task.folder), chunk, task.source)
+    proof.derived = prove_derived(connection, chosen, LoadedChunk(chunk_id, derived), archived)
     proof.differences = _name_differences(connection, chunk, staged.take(wrong[:KEPT_DIFFERENCES]))
     return proof
 
 
 def _absent(staged: StagedRows, matches: Matches) -> list[int]:
     return [index for index in range(len(staged)) if index not in matches.equal and index not in matches.differing]
-
-
-class _Archived:
-    """Ids of rows that were rolled back: looked up in their archives a month at a time, when rows are missing."""
-
-    def __init__(self, connection: psycopg.Connection, settings: Settings) -> None:
-        self._connection, self._settings = connection, settings
-        self._months: dict[date, frozenset[bytes]] = {}
-
-    def among(self, absent: StagedRows) -> set[bytes]:
-        """Those of the absent rows that were rolled back."""
-        found: set[bytes] = set()
-        for first, _, ids in absent.by_month():
-            month = from_microseconds(first).date().replace(day=1)
-            if month not in self._months:
-                start = datetime.combine(month, time(), UTC)
-                end = (start + timedelta(days=32)).replace(day=1) - timedelta(microseconds=1)
-                self._months[month] = find_archived(self._connection, self._settings, start, end)
-            found |= self._months[month].intersection(ids)
-        return found
 
 
 def _count_both(staged: StagedRows, matches: Matches) -> list[tuple[str, str, int, int]]:
