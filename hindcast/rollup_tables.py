@@ -3,6 +3,7 @@
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, Date, Numeric, Table, Text
+from sqlalchemy.dialects.postgresql import UUID
 
 from hindcast.tables import metadata
 
@@ -35,4 +36,41 @@ daily_lesson_dropoff: Final = Table(
     Column("lesson_id", Text, primary_key=True),
     Column("started", BigInteger),
     Column("completed", BigInteger),
+)
+
+daily_users: Final = Table(
+    "daily_users",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("user_key", UUID(as_uuid=True), primary_key=True),
+    Column("day", Date, primary_key=True),
+)
+
+first_seen_users: Final = Table(
+    "first_seen_users",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("user_key", UUID(as_uuid=True), primary_key=True),
+    Column("first_day", Date),
+)
+
+daily_active_users: Final = Table(
+    "daily_active_users",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("users", BigInteger),
+    Column("devices", BigInteger),
+    Column("new_users", BigInteger),
+)
+
+daily_groups: Final = Table(
+    "daily_groups",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("group_type", Text, primary_key=True),
+    Column("group_key", Text, primary_key=True),
+    Column("events", BigInteger),
+    Column("users", BigInteger),
 )

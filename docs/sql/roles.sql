@@ -40,7 +40,19 @@ GRANT INSERT, DELETE, SELECT (run_id) ON import_rejects TO hindcast_loader;
 GRANT INSERT, SELECT (run_id, part, line, chunk_id, event_id, against, fields, is_replaced)
     ON import_conflicts TO hindcast_loader;
 GRANT INSERT ON import_governor TO hindcast_loader;
-GRANT SELECT, INSERT, DELETE ON daily_events, daily_course_engagement, daily_lesson_dropoff TO hindcast_loader;
+-- What is remembered between runs.
+GRANT SELECT, INSERT, UPDATE ON derived_keys TO hindcast_loader;
+GRANT SELECT, INSERT ON derived_states TO hindcast_loader;
+-- Rollups, and what they are counted from.
+GRANT SELECT, INSERT, DELETE ON
+    daily_events,
+    daily_course_engagement,
+    daily_lesson_dropoff,
+    daily_active_users,
+    daily_groups,
+    daily_users
+TO hindcast_loader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON first_seen_users TO hindcast_loader;
 GRANT SELECT ON lesson_dropoff, hindcast_run_events TO hindcast_loader;
 -- Proving a run again: which of its rows were rolled back since.
 GRANT SELECT ON import_archives TO hindcast_loader;
@@ -55,6 +67,8 @@ GRANT SELECT ON
     daily_events,
     daily_course_engagement,
     daily_lesson_dropoff,
+    daily_active_users,
+    daily_groups,
     lesson_dropoff,
     hindcast_run_events,
     import_parts,

@@ -5,7 +5,7 @@ A rollup is one `.sql` here (a SELECT whose columns are the table's, day first) 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
@@ -14,12 +14,18 @@ from typing import Any, Final
 import psycopg
 from psycopg import IsolationLevel, sql
 
+from hindcast.rollups.first_seen import count_wrong_first_seen, refresh_first_seen
+
 # Name, and the sources whose imports can change it (None: any); rollbacks and whole rebuilds take them all.
 ROLLUPS: Final[dict[str, frozenset[str] | None]] = {
     "daily_events": None,
     "daily_course_engagement": frozenset({"analytics_history"}),
     "daily_lesson_dropoff": frozenset({"analytics_history"}),
+    "daily_active_users": frozenset({"amplitude"}),
+    "daily_groups": frozenset({"amplitude"}),
 }
+
+FIRST_SEEN: Final = "daily_active_users"  # its newcomers depend on other days, too
 
 _SETTINGS: Final = (
     "SET LOCAL work_mem = '128MB'",  # a month's distinct users are then sorted in memory: a third of the time
@@ -53,6 +59,8 @@ def rollups_of(source: str) -> list[str]:
 def rebuild_rollup(connection: psycopg.Connection, rollup: str, days: Sequence[date]) -> RollupProof:
     """Rebuild a rollup for these days and prove it, in one REPEATABLE READ transaction. Safe to run twice."""
     with _snapshot(connection):
+        if rollup == FIRST_SEEN:
+            days = refresh_first_seen(connection, days)
         _group_raw_rows(connection, rollup, days)
         name = sql.Identifier(rollup)
         for start, end in merge_days(days):
@@ -64,8 +72,10 @@ def rebuild_rollup(connection: psycopg.Connection, rollup: str, days: Sequence[d
 def prove_rollup(connection: psycopg.Connection, rollup: str, days: Sequence[date]) -> RollupProof:
     """Compare a rollup with a GROUP BY of the raw rows, as they are now; changes nothing."""
     with _snapshot(connection):
+        wrong = count_wrong_first_seen(connection, days) if rollup == FIRST_SEEN else 0
         _group_raw_rows(connection, rollup, days)
-        return _prove(connection, rollup, days)
+        proof = _prove(connection, rollup, days)
+        return replace(proof, differing=proof.differing + wrong)
 
 
 def days_with_rows(connection: psycopg.Connection, start: datetime | None, end: datetime | None) -> list[date]:
