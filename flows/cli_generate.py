@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli_amplitude import amplitude
 from flows.terminal import fail
 
 if TYPE_CHECKING:
@@ -59,3 +60,6 @@ def analytics_history(count: int, seed: int, out: Path, parts: int, defects: boo
         from hindcast.synthetic import GenerateSpec
 
         write_and_tell(GenerateSpec("analytics_history", count, seed, out, parts=parts, defects=defects))
+
+
+generate.add_command(amplitude)

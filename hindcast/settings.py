@@ -56,6 +56,32 @@ class Settings(BaseSettings):
     spot_checks: Annotated[int, Field(ge=0, le=100_000)] = Field(
         200, description="records re-read from the export's own bytes after the load"
     )
+    amplitude_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("AMPLITUDE_API_KEY", "amplitude_api_key"),
+        description="key of the Amplitude project to fetch from or to send test events to; never written anywhere",
+    )
+    amplitude_secret_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("AMPLITUDE_SECRET_KEY", "amplitude_secret_key"),
+        description="its secret, for the Export API",
+    )
+    amplitude_cluster: Literal["us", "eu"] = Field(
+        "us",
+        validation_alias=AliasChoices("AMPLITUDE_CLUSTER", "amplitude_cluster"),
+        description="where the project is: us or eu",
+    )
+    amplitude_start_time: str = Field(
+        "",
+        validation_alias=AliasChoices("AMPLITUDE_START_TIME", "amplitude_start_time"),
+        description="start of generated or fetched history, when no --start is given",
+    )
+    amplitude_end_time: str = Field(
+        "",
+        validation_alias=AliasChoices("AMPLITUDE_END_TIME", "amplitude_end_time"),
+        description="end of generated or fetched history, when no --end is given",
+    )
+    amplitude_server_url: str = Field("", description="where test events are sent instead of to Amplitude itself")
     operator: str = Field("", description="initials of whoever runs this, for the ledger and the health report")
     health_report: Path | None = Field(
         None,

@@ -1,0 +1,93 @@
+"""Sending test events to Amplitude with its own client."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from hindcast.errors import ConfigurationError, HindcastError
+from hindcast.settings import Settings
+from hindcast.synthetic.amplitude_scenarios import ScenarioEvent
+
+ID_LENGTH: Final = 1  # Amplitude refuses ids of fewer than five characters unless told otherwise
+WAIT_SECONDS: Final = 120
+
+
+@dataclass
+class Delivery:
+    """What became of the events: how many were sent, and why others were not."""
+
+    sent: int = 0
+    failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+def send_events(
+    events: Sequence[ScenarioEvent], settings: Settings, seed: int, advance: Callable[[int], None] = lambda done: None
+) -> Delivery:
+    """Send events and wait until each was accepted or refused; resending the same is no duplicate to Amplitude.
+
+    Raises ConfigurationError when there is no key. Of events without any usable id Amplitude wants nothing: they fail.
+    """
+    from amplitude import Amplitude, BaseEvent, Config  # slow to import
+
+    key = settings.amplitude_api_key
+    if key is None:
+        raise ConfigurationError("AMPLITUDE_API_KEY: not set, and --send needs it")
+    delivery = Delivery()
+
+    def note(event: BaseEvent, code: int, message: str | None) -> None:
+        if code == 200:
+            delivery.sent += 1
+        else:
+            delivery.failed += 1
+            delivery.reasons[f"{code}: {(message or '')[:200].replace(key.get_secret_value(), '…')}"] += 1
+        advance(delivery.sent + delivery.failed)
+
+    client = Amplitude(
+        key.get_secret_value(),
+        Config(
+            flush_queue_size=50,
+            flush_interval_millis=200,
+            flush_max_retries=5,
+            min_id_length=ID_LENGTH,
+            server_zone=settings.amplitude_cluster.upper(),
+            server_url=settings.amplitude_server_url or None,
+            callback=note,
+            logger=_quiet_logger(),
+        ),
+    )
+    try:
+        for number, event in enumerate(events):
+            client.track(
+                BaseEvent(
+                    event.event_type,
+                    user_id=event.user_id,
+                    device_id=event.device_id,
+                    time=int(event.at.timestamp() * 1000),
+                    event_properties={"scenario": event.scenario, "step": number},
+                    insert_id=f"scenario-{seed}-{number:03}",
+                )
+            )
+        for pending in client.flush() or []:
+            pending.result(WAIT_SECONDS)
+    except TimeoutError:
+        raise HindcastError(
+            f"Amplitude: no answer within {WAIT_SECONDS} s; run again, nothing is counted twice"
+        ) from None
+    finally:
+        client.shutdown()
+    missing = len(events) - delivery.sent - delivery.failed
+    if missing:
+        delivery.failed += missing
+        delivery.reasons["no answer, or refused before sending: an event needs a user or a device"] += missing
+    return delivery
+
+
+def _quiet_logger() -> logging.Logger:
+    """The client logs whole requests, key included: none of that is wanted."""
+    logger = logging.getLogger("hindcast.amplitude.client")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
