@@ -19,6 +19,8 @@ ROLLUPS: Final[dict[str, frozenset[str] | None]] = {
     "daily_events": None,
     "daily_course_engagement": frozenset({"analytics_history"}),
     "daily_lesson_dropoff": frozenset({"analytics_history"}),
+    "hourly_service_health": frozenset({"api_monitoring"}),
+    "daily_geography": frozenset({"api_monitoring"}),
 }
 
 _SETTINGS: Final = (
