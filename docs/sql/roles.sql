@@ -40,7 +40,8 @@ GRANT INSERT, DELETE, SELECT (run_id) ON import_rejects TO hindcast_loader;
 GRANT INSERT, SELECT (run_id, part, line, chunk_id, event_id, against, fields, is_replaced)
     ON import_conflicts TO hindcast_loader;
 GRANT INSERT ON import_governor TO hindcast_loader;
-GRANT SELECT, INSERT, DELETE ON daily_events, daily_course_engagement, daily_lesson_dropoff TO hindcast_loader;
+GRANT SELECT, INSERT, DELETE ON daily_events, daily_course_engagement, daily_lesson_dropoff, hourly_service_health,
+    daily_geography TO hindcast_loader;
 GRANT SELECT ON lesson_dropoff, hindcast_run_events TO hindcast_loader;
 -- Proving a run again: which of its rows were rolled back since.
 GRANT SELECT ON import_archives TO hindcast_loader;
@@ -55,6 +56,8 @@ GRANT SELECT ON
     daily_events,
     daily_course_engagement,
     daily_lesson_dropoff,
+    hourly_service_health,
+    daily_geography,
     lesson_dropoff,
     hindcast_run_events,
     import_parts,

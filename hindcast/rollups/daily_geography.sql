@@ -1,10 +1,10 @@
 -- Events, distinct users and errors a day, place and kind of device; what a record does not say is ''.
 SELECT
     (created_at AT TIME ZONE 'UTC')::date AS day,
-    coalesce(payload #>> '{context,tags,region}', '') AS region,
-    coalesce(payload #>> '{context,tags,country}', '') AS country,
-    coalesce(payload #>> '{context,tags,city}', '') AS city,
-    coalesce(payload #>> '{context,tags,device_type}', '') AS device_type,
+    left(coalesce(payload #>> '{context,tags,region}', ''), 128) AS region,
+    left(coalesce(payload #>> '{context,tags,country}', ''), 128) AS country,
+    left(coalesce(payload #>> '{context,tags,city}', ''), 128) AS city,
+    left(coalesce(payload #>> '{context,tags,device_type}', ''), 128) AS device_type,
     count(*) AS events,
     count(DISTINCT user_id) AS users,
     count(*) FILTER (
