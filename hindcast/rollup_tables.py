@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Date, Numeric, Table, Text
+from sqlalchemy import BigInteger, Column, Date, DateTime, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
 
 from hindcast.tables import metadata
@@ -73,4 +73,33 @@ daily_groups: Final = Table(
     Column("group_key", Text, primary_key=True),
     Column("events", BigInteger),
     Column("users", BigInteger),
+)
+
+hourly_service_health: Final = Table(
+    "hourly_service_health",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("service", Text, primary_key=True),
+    Column("endpoint", Text, primary_key=True),
+    Column("requests", BigInteger),
+    Column("errors", BigInteger),
+    Column("error_rate", Numeric),
+    Column("p50_ms", Numeric),
+    Column("p95_ms", Numeric),
+    Column("p99_ms", Numeric),
+)
+
+daily_geography: Final = Table(
+    "daily_geography",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("country", Text, primary_key=True),
+    Column("city", Text, primary_key=True),
+    Column("device_type", Text, primary_key=True),
+    Column("events", BigInteger),
+    Column("users", BigInteger),
+    Column("errors", BigInteger),
 )

@@ -50,7 +50,9 @@ GRANT SELECT, INSERT, DELETE ON
     daily_lesson_dropoff,
     daily_active_users,
     daily_groups,
-    daily_users
+    daily_users,
+    hourly_service_health,
+    daily_geography
 TO hindcast_loader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON first_seen_users TO hindcast_loader;
 GRANT SELECT ON lesson_dropoff, hindcast_run_events TO hindcast_loader;
@@ -69,6 +71,8 @@ GRANT SELECT ON
     daily_lesson_dropoff,
     daily_active_users,
     daily_groups,
+    hourly_service_health,
+    daily_geography,
     lesson_dropoff,
     hindcast_run_events,
     import_parts,
