@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli_amplitude import amplitude
+from flows.cli_email import email_engagement
 from flows.terminal import fail
 
 if TYPE_CHECKING:
@@ -63,3 +64,4 @@ def analytics_history(count: int, seed: int, out: Path, parts: int, defects: boo
 
 
 generate.add_command(amplitude)
+generate.add_command(email_engagement)
