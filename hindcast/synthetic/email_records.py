@@ -7,7 +7,17 @@ import numpy as np
 
 from hindcast.synthetic.draws import scramble
 from hindcast.synthetic.email_personas import CAMPAIGNS, ESPS, PERSONAS, SLOTS
-from hindcast.synthetic.email_simulation import BREAKERS, CLICKED, DELIVERED, KINDS, OPENED, TRIGGERS, History
+from hindcast.synthetic.email_simulation import (
+    BREAKERS,
+    CLICKED,
+    DELIVERED,
+    KINDS,
+    OPENED,
+    TRIGGERS,
+    History,
+    has_phone,
+    is_customer,
+)
 from hindcast.synthetic.planted import EPOCH
 
 FIRST_NUMBER: Final = 1000
@@ -54,11 +64,11 @@ def names_of(history: History, message: int) -> int:
     channel = ESPS[esp].channel
     bits = ESP_USER_ID << esp
     bits |= (EMAIL if channel == "email" else 0) | (PHONE if channel == "sms" else 0)
-    if channel == "email" and draw % 5 == 0 and person % 5 < 3:
+    if channel == "email" and draw % 5 == 0 and has_phone(person):
         bits |= PHONE
     if esp == 0:
         bits |= KLAVIYO_ID
-    if person % 7 < 4 and draw // 5 % 3 == 0:
+    if is_customer(person) and (channel == "push" or draw // 5 % 3 == 0):
         bits |= SHOPIFY_ID
     return bits
 

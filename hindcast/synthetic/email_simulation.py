@@ -86,6 +86,16 @@ class History:
             column.extend(kept)
 
 
+def has_phone(person: int) -> bool:
+    """True for the three of five people whose phone is known."""
+    return person % 5 < 3
+
+
+def is_customer(person: int) -> bool:
+    """True for the four of seven people who have bought, and have the shop's app."""
+    return person % 7 < 4
+
+
 def simulate(seed: int, start_ms: int, end_ms: int, people: int, size: int | None = None) -> History:
     """Simulate so many people, or, when a size is given, as many as it takes for exactly so many events."""
     history = History()
@@ -114,7 +124,7 @@ class _Person:
         self._persona = PERSONAS[self._slot]
         self._draw = Random(f"{seed}:{number}").random
         self._main_esp = bisect((0.4, 0.7, 0.9), self._draw())
-        self._has_phone, self._has_app = self._draw() < 0.6, self._draw() < 0.4
+        self._has_phone, self._has_app = has_phone(number), is_customer(number)
         self._recent: list[int] = []
         self._trigger, self._trigger_ms = 0, -DAY_MS
         self._breaker, self._paused_until = 0, 0
