@@ -103,8 +103,12 @@ def settle_people(source: str, folder: Path, segments: Sequence[int]) -> None:
     kinds = list_kinds(source)
     if not kinds:
         return
+    earliest: dict[tuple[str, tuple[tuple[str, bytes], ...]], tuple[int, int, int]] = {}
+    for seen in _read_sightings(folder, segments):  # one segment at a time: most sets are seen in many
+        who, place = (seen.tenant, seen.found), (seen.microseconds, seen.segment, seen.line)
+        earliest[who] = min(place, earliest.get(who, place))
     settling = _Settling(list(kinds.items()))
-    for sighting in sorted(_read_sightings(folder, segments)):
+    for sighting in sorted(_Sighting(*place, *who) for who, place in earliest.items()):
         settling.add(sighting)
     secret = load_settings().pii_secret
     key = secret.get_secret_value().encode() if secret else b""
