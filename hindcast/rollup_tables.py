@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Numeric, Table, Text
+from sqlalchemy import BigInteger, Column, Date, DateTime, Double, Numeric, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
 
 from hindcast.tables import metadata
@@ -102,4 +102,46 @@ daily_geography: Final = Table(
     Column("events", BigInteger),
     Column("users", BigInteger),
     Column("errors", BigInteger),
+)
+
+daily_email_engagement: Final = Table(
+    "daily_email_engagement",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("esp", Text, primary_key=True),
+    Column("campaign_id", Text, primary_key=True),
+    Column("sent", BigInteger),
+    Column("delivered", BigInteger),
+    Column("opened", BigInteger),
+    Column("clicked", BigInteger),
+    Column("bounced", BigInteger),
+    Column("unsubscribed", BigInteger),
+    Column("marked_spam", BigInteger),
+    Column("suspected_bot_opens", BigInteger),
+    Column("open_rate", Numeric),
+    Column("click_rate", Numeric),
+    Column("unsubscribe_rate", Numeric),
+    Column("spam_rate", Numeric),
+)
+
+minute_engagement: Final = Table(
+    "minute_engagement",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("minute_of_week", SmallInteger, primary_key=True),
+    Column("opened", BigInteger),
+    Column("clicked", BigInteger),
+    Column("suspected_bot_opens", BigInteger),
+)
+
+esp_latency: Final = Table(
+    "esp_latency",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("hour", SmallInteger, primary_key=True),
+    Column("esp", Text, primary_key=True),
+    Column("events", BigInteger),
+    Column("p50_seconds", Double),
+    Column("p95_seconds", Double),
 )
