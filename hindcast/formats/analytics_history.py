@@ -12,19 +12,21 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from hindcast.canonical import (
-    MAX_DEPTH,
-    MAX_NUMBER_DIGITS,
-    check_depth,
-    decode_value,
-    encode_value,
-    mark_unstorable,
-    read_number,
-)
+from hindcast.canonical import check_depth, encode_value, mark_unstorable, read_number
 from hindcast.errors import RecordError
 from hindcast.event import Event, Skipped
 from hindcast.formats.base import Context, Option, decode_or_fault
 from hindcast.formats.personal import holds_personal, redact, scrub
+from hindcast.formats.reading import (
+    LONGEST_NAME,
+    check_lengths,
+    first_present,
+    is_unusual,
+    name_type,
+    read_object,
+    read_objects,
+    read_text,
+)
 from hindcast.times import EPOCH, check_range, format_utc, parse_time
 
 NAME: Final = "analytics_history"
@@ -50,7 +52,6 @@ TEXT_NAMES: Final = {
 KNOWN_NAMES: Final = frozenset(
     TYPE_NAMES + TIME_NAMES + OWN_ID_NAMES + PAYLOAD_NAMES + tuple(n for names in TEXT_NAMES.values() for n in names)
 )
-LONGEST_NAME: Final = 256
 
 __all__ = ["NAME", "OPTIONS", "decode", "decode_batch", "detect", "encode", "redact"]
 
@@ -87,12 +88,8 @@ _decode_plain = msgspec.json.Decoder(_Plain, float_hook=read_number).decode
 def detect(records: list[bytes]) -> str | None:
     """Evidence: most records carry an event type and a time, and learning-platform fields or nothing foreign."""
     own = 0
-    for raw in records:
-        try:
-            fields = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            continue
-        if not isinstance(fields, dict) or not KNOWN_NAMES.intersection(fields):
+    for fields in read_objects(records):
+        if not KNOWN_NAMES.intersection(fields):
             continue
         timed = any(name in fields for name in TIME_NAMES)
         typed = any(name in fields for name in TYPE_NAMES)
@@ -109,7 +106,7 @@ def decode(raw: bytes, context: Context) -> Event | Skipped:
     raw, is_sanitised = mark_unstorable(raw)
     event = _read_event(raw, context)
     check_range(event.occurred_at, context.latest)
-    _check_lengths(event)
+    check_lengths(event)
     if context.options.get("scrub_pii", True) and holds_personal(event.payload):
         event.payload = scrub(event.payload, context)
     event.tenant = context.tenant
@@ -122,7 +119,7 @@ def decode_batch(raws: Sequence[bytes], context: Context) -> list[Event | Skippe
     outcomes: list[Event | Skipped | RecordError] = []
     is_scrubbing, latest, tenant = context.options.get("scrub_pii", True), context.latest, context.tenant
     for raw in raws:
-        event = None if _is_unusual(raw) else _decode_fast(raw)
+        event = None if is_unusual(raw) else _decode_fast(raw)
         if (
             event is None
             or not EPOCH <= event.occurred_at <= latest
@@ -148,16 +145,6 @@ def encode(event: Event) -> bytes:
     return encode_value(fields)
 
 
-def _is_unusual(raw: bytes) -> bool:
-    """True for what only the general way reads right: much nesting, long integers, texts to mark or to empty."""
-    return (
-        raw.count(b"{") + raw.count(b"[") > MAX_DEPTH
-        or len(raw) > MAX_NUMBER_DIGITS
-        or b'""' in raw
-        or (b"\\" in raw and mark_unstorable(raw)[1])  # one byte is found much faster than two
-    )
-
-
 def _decode_fast(raw: bytes) -> Event | None:
     try:
         event = _decode_plain(raw)
@@ -167,18 +154,18 @@ def _decode_fast(raw: bytes) -> Event | None:
 
 
 def _read_event(raw: bytes, context: Context) -> Event:
-    fields = _read_object(raw)
-    event_type = _first(fields, TYPE_NAMES)
+    fields = read_object(raw)
+    event_type = first_present(fields, TYPE_NAMES)
     if event_type is None or (isinstance(event_type, str) and not event_type.strip()):
         raise RecordError("missing_event_type", f"no event type: expected one of {', '.join(TYPE_NAMES)}")
     if not isinstance(event_type, str):
-        raise RecordError("invalid_type", f"event type is {_name_type(event_type)}: expected a string")
-    time = _first(fields, TIME_NAMES)
+        raise RecordError("invalid_type", f"event type is {name_type(event_type)}: expected a string")
+    time = first_present(fields, TIME_NAMES)
     if time is None or time == "":
         raise RecordError("missing_time", f"no time: expected one of {', '.join(TIME_NAMES)}")
     moment, is_naive = parse_time(time)
-    own_id = _read_text(fields, "event_id", OWN_ID_NAMES)
-    payload = _first(fields, PAYLOAD_NAMES)
+    own_id = read_text(fields, "event_id", OWN_ID_NAMES)
+    payload = first_present(fields, PAYLOAD_NAMES)
     if payload is None:
         payload = {}
     elif not isinstance(payload, dict | list):
@@ -186,47 +173,8 @@ def _read_event(raw: bytes, context: Context) -> Event:
     _count_remarkable(fields, moment, context)
     event = Event(moment, event_type, source_event_id=own_id, payload=payload, is_naive=is_naive)
     for name, names in TEXT_NAMES.items():
-        setattr(event, name, _read_text(fields, name, names))
+        setattr(event, name, read_text(fields, name, names))
     return event
-
-
-def _read_object(raw: bytes) -> dict[str, Any]:
-    try:
-        fields = decode_value(raw)
-    except UnicodeDecodeError as error:
-        raise RecordError("invalid_utf8", f"not UTF-8: {error.reason} at byte {error.start} of a string") from None
-    except msgspec.DecodeError as error:
-        if "out of range" in str(error):
-            raise RecordError("number_out_of_range", "a number has more digits than can be kept") from None
-        raise RecordError("malformed_json", _describe_malformed(raw, error)) from None
-    if not isinstance(fields, dict):
-        raise RecordError("not_an_object", f"the record is {_name_type(fields)}: expected a JSON object")
-    return fields
-
-
-def _describe_malformed(raw: bytes, error: Exception) -> str:
-    try:
-        raw.decode()
-    except UnicodeDecodeError as fault:
-        return f"not JSON: {error}; byte {fault.start} of the line is not UTF-8 either"
-    return f"not JSON: {error}"
-
-
-def _first(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
-    for name in names:
-        value = fields.get(name)
-        if value is not None:
-            return value
-    return None
-
-
-def _read_text(fields: dict[str, Any], field: str, names: tuple[str, ...]) -> str | None:
-    value = _first(fields, names)
-    if value is None or isinstance(value, str):
-        return value or None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise RecordError("invalid_type", f"{field} is {_name_type(value)}: expected a string")
 
 
 def _count_remarkable(fields: dict[str, Any], moment: datetime, context: Context) -> None:
@@ -243,23 +191,3 @@ def _count_remarkable(fields: dict[str, Any], moment: datetime, context: Context
     except RecordError:
         differs = True
     context.notes["times_differ"] += differs
-
-
-def _check_lengths(event: Event) -> None:
-    if (
-        len(event.event_type) <= LONGEST_NAME
-        and (event.course_id is None or len(event.course_id) <= LONGEST_NAME)
-        and (event.lesson_id is None or len(event.lesson_id) <= LONGEST_NAME)
-    ):
-        return
-    for name in ("event_type", "course_id", "lesson_id"):
-        value = getattr(event, name)
-        if value is not None and len(value) > LONGEST_NAME:
-            raise RecordError("value_too_long", f"{name} of {len(value)} characters: expected at most {LONGEST_NAME}")
-
-
-def _name_type(value: object) -> str:
-    if value is None:
-        return "null"
-    names = {bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
-    return names.get(type(value), "a number")
