@@ -107,27 +107,21 @@ def test_a_key_in_another_spelling_is_refused_by_every_method(store: ObjectStore
             ask(key)
 
 
-def test_ten_megabytes_cost_a_few_buffers(store: ObjectStore, tmp_path: Path) -> None:
+def test_ten_megabytes_cost_a_few_buffers(tmp_path: Path) -> None:
     path = tmp_path / "large"
     path.write_bytes(random.Random(1).randbytes(1_000_000) * 10)
-    put(store, "warm/up", b"x")
+    store = LocalStore(tmp_path, "llma")
     with path.open("rb") as file:
         content = Content([b"head", file_piece(file, 0, 10_000_000)])
         tracemalloc.start()
-        if isinstance(store, LocalStore):  # moto's server is in this process, and keeps what it is given
-            store.put(KEY, content, "x/y", {})
-            assert sum(map(len, store.stream(KEY))) == 10_000_004
-        else:
-            assert sum(map(len, content)) == 10_000_004
-            with content.open() as stream:
-                while stream.read(65_536):
-                    pass
+        store.put(KEY, content, "x/y", {})
+        assert sum(map(len, store.stream(KEY))) == 10_000_004
+        with content.open() as stream:  # what S3 is given
+            while stream.read(65_536):
+                pass
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < 3_000_000
-        if not isinstance(store, LocalStore):
-            assert store.put(KEY, content, "x/y", {})
-            assert store.head(KEY).metadata["sha256"] == content.sha256
+    assert peak < 3_000_000
 
 
 def test_content_is_seekable_and_read_by_any_pieces(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, HTTPClientError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from hindcast.errors import ConfigurationError, ObjectConflict, ObjectError, StoreUnavailable
@@ -215,7 +215,4 @@ def _may_pass(error: BaseException) -> bool:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = _code_of(error)
         return code in _BUSY or status == 429 or (status >= 500 and code not in {"NotImplemented", "501"})
-    return isinstance(error, HTTPClientError) or type(error).__name__ in {
-        "ResponseStreamingError",
-        "IncompleteReadError",
-    }
+    return isinstance(error, (HTTPClientError, EndpointConnectionError))
