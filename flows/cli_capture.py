@@ -46,6 +46,7 @@ def capture(host: str, port: int, workers: int) -> None:
             workers=workers,
             log_level="warning",
             server_header=False,
+            timeout_keep_alive=75,  # longer than the usual 60 s of proxies, which then close first
             timeout_graceful_shutdown=30,
         )
 
