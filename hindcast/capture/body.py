@@ -1,7 +1,9 @@
 """The bytes of a request: counted, inflated when the whole body is gzip, never held."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain
 from typing import Final
 
 from starlette.requests import Request
@@ -23,7 +25,7 @@ class Body:
         self._headers = request.headers
         self._chunks = aiter(request.stream())
         self._inflater: Inflater | None = None
-        self._first: list[bytes] = []
+        self._opened: Iterator[bytes] = iter(())
         self._received = 0
         self._size = 0
         self._has_ended = self._is_broken = False
@@ -42,52 +44,58 @@ class Body:
             self._inflater = Inflater("body", LARGEST_BODY)
         elif encoding not in {"", "identity"}:
             raise Refused(400, "body: Content-Encoding must be gzip or absent")
-        self._first = self._open(chunk)
-        while not self._first and (chunk := await self._receive()):  # until the header of the gzip is known to be one
-            self._first = self._open(chunk)
-        if not self._first:
+        first = None
+        while first is None and chunk:  # until the header of the gzip is known to be one
+            opened = self._open(chunk)
+            first = next(opened, None)
+            chunk = b"" if first else await self._receive()
+        if first is None:
             self._finish()
             raise Refused(400, "body: empty")
+        self._opened = chain((first,), opened)
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """The bytes as the sender meant them; raises Refused for broken gzip, too much, or a sender that stops."""
-        for block in self._first:
-            yield block
-        self._first = []
-        while chunk := await self._receive():
-            for block in self._open(chunk):
+        while True:
+            for block in self._opened:
                 yield block
+            chunk = await self._receive()
+            if not chunk:
+                break
+            self._opened = self._open(chunk)
         self._finish()
 
     async def drain(self) -> Refused | None:
         """Read on after a refusal, so that its answer arrives; gives a fault of the body itself, which comes first."""
         fault: Refused | None = None
+        opened = self._opened  # what was begun is read to its end, or the rest would not follow
         while self._received < DRAINED_BYTES:
             try:
+                if fault is None and not self._is_broken:
+                    deque(opened, maxlen=0)
                 chunk = await self._receive(is_counting=False)
                 if not chunk:
                     if fault is None and not self._is_broken:
                         self._finish()
                     break
-                if fault is None and not self._is_broken:
-                    self._open(chunk)
+                opened = self._open(chunk)
             except Refused as found:
                 fault = fault or found
                 if self._has_ended:
                     break
         return fault
 
-    def _open(self, chunk: bytes) -> list[bytes]:
-        """A chunk as blocks. At most LARGEST_BODY is ever given, whatever a chunk inflates to."""
+    def _open(self, chunk: bytes) -> Iterator[bytes]:
+        """A chunk as blocks, one at a time. At most LARGEST_BODY is ever given, whatever a chunk inflates to."""
         try:
-            found = list(self._inflater.feed(chunk)) if self._inflater else [chunk]
-            self._size += sum(map(len, found))
-            if self._size > LARGEST_BODY:
-                raise _too_large()
+            for block in self._inflater.feed(chunk) if self._inflater else (chunk,):
+                self._size += len(block)
+                if self._size > LARGEST_BODY:
+                    raise _too_large()
+                yield block
         except Refused:
             self._is_broken = True
             raise
-        return found
 
     def _finish(self) -> None:
         if self._inflater:

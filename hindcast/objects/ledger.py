@@ -118,6 +118,8 @@ def sweep(connection: psycopg.Connection, store: ObjectStore, grace: timedelta, 
     swept = Sweep()
     latest = datetime.now(UTC) - grace
     key = ""
+    if not is_dry_run:
+        store.discard_unfinished(latest)
     while True:
         with connection.transaction():
             row = connection.execute(_NEXT_PENDING, (store.bucket, latest, key)).fetchone()

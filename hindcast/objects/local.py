@@ -85,6 +85,12 @@ class LocalStore:
             self._find(key).unlink(missing_ok=True)
             self._about(key).unlink(missing_ok=True)
 
+    def discard_unfinished(self, before: datetime) -> int:
+        left = [path for path in (self._root / _UPLOADS).glob("*") if path.stat().st_mtime < before.timestamp()]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
     def _link(self, path: Path, content: Content) -> bool:
         """Write aside, then give it its name: fails when the name is taken, and is never seen half."""
         uploads = self._root / _UPLOADS

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from hindcast.objects.content import Content
@@ -50,6 +51,10 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is removed already."""
+        ...
+
+    def discard_unfinished(self, before: datetime) -> int:
+        """Remove what uploads that died before then left aside, under no key; returns how many there were."""
         ...
 
 
