@@ -34,6 +34,7 @@ _log = logging.getLogger("hindcast.capture")
 
 def make_app() -> Starlette:
     """The application that the environment asks for; raises before it serves when the target is not ready."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a sender's faults are told to the sender
     settings = load_settings()
     url = target_url(settings)
     return create_app(settings, url, open_store(settings))
