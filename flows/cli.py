@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from flows.cli_capture import capture, capture_token, objects
 from flows.cli_database import db, psql
 from flows.cli_generate import generate
 from flows.cli_ledger import rejects, runs
 from flows.cli_preflight import preflight
+from flows.cli_s3_keys import s3_keys
 from flows.cli_undo import archives, restore, rollback
 from flows.cli_up import up
 from flows.terminal import prepared, show_progress, show_report
@@ -190,7 +192,22 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (rollback, restore, archives, db, generate, preflight, psql, runs, rejects, up):
+for command in (
+    rollback,
+    restore,
+    archives,
+    db,
+    generate,
+    preflight,
+    psql,
+    runs,
+    rejects,
+    up,
+    capture,
+    capture_token,
+    objects,
+    s3_keys,
+):
     cli.add_command(command)
 
 
