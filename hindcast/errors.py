@@ -82,6 +82,10 @@ class StoreUnavailable(ObjectError):
     """The store did not answer, or only with faults of its own, after several tries."""
 
 
+class DeliveryError(HindcastError):
+    """A delivery cannot go on: the API refuses us or does not answer; what was acknowledged is in the journal."""
+
+
 class WorkerDied(HindcastError):
     """A worker process ended without an answer. Its work is not committed and can be done again."""
 

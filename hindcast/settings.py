@@ -82,6 +82,9 @@ class Settings(BaseSettings):
         description="end of generated or fetched history, when no --end is given",
     )
     amplitude_server_url: str = Field("", description="where test events are sent instead of to Amplitude itself")
+    deliver_api_key: SecretStr | None = Field(
+        None, description="sent as X-API-Key by `hindcast deliver`; never written anywhere"
+    )
     operator: str = Field("", description="initials of whoever runs this, for the ledger and the health report")
     health_report: Path | None = Field(
         None,
