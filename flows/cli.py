@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flows.cli_database import db, psql
+from flows.cli_fetch import fetch
 from flows.cli_generate import generate
 from flows.cli_ledger import rejects, runs
 from flows.cli_preflight import preflight
@@ -190,7 +191,7 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (rollback, restore, archives, db, generate, preflight, psql, runs, rejects, up):
+for command in (rollback, restore, archives, db, fetch, generate, preflight, psql, runs, rejects, up):
     cli.add_command(command)
 
 

@@ -26,6 +26,7 @@ STEPS = {
     "delete": "deleting",
     "restore": "restoring",
     "keep": "keeping the export",
+    "fetch": "fetching hours",
 }
 
 
