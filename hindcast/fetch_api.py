@@ -187,7 +187,7 @@ class ExportApi:
 
 
 def read_retry_after(text: str | None, now: datetime) -> float | None:
-    """Seconds to wait by a `Retry-After` header: seconds or an HTTP date (RFC 9110, 10.2.3); None when it is neither."""
+    """Seconds to wait by a `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3); None when it is neither."""
     if not text:
         return None
     if text.strip().isdecimal() and len(text) < 10:
@@ -211,7 +211,7 @@ def _check_url(text: str) -> str:
             "HINDCAST_AMPLITUDE_EXPORT_URL: no keys in it; set AMPLITUDE_API_KEY and AMPLITUDE_SECRET_KEY"
         )
     if not url.host or (url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.host))):
-        raise ConfigurationError(f"HINDCAST_AMPLITUDE_EXPORT_URL {text[:80]!r}: expected https (http on this machine)")
+        raise ConfigurationError(f"HINDCAST_AMPLITUDE_EXPORT_URL {text[:80]!r}: expected https")
     return text
 
 
