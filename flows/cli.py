@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from flows.cli_capture import capture, capture_token, objects
 from flows.cli_database import db, psql
 from flows.cli_fetch import fetch
 from flows.cli_generate import generate
 from flows.cli_ledger import rejects, runs
 from flows.cli_preflight import preflight
+from flows.cli_s3_keys import s3_keys
 from flows.cli_undo import archives, restore, rollback
 from flows.cli_up import up
 from flows.terminal import prepared, show_progress, show_report
@@ -191,7 +193,23 @@ def _read_pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-for command in (rollback, restore, archives, db, fetch, generate, preflight, psql, runs, rejects, up):
+for command in (
+    rollback,
+    restore,
+    archives,
+    db,
+    fetch,
+    generate,
+    preflight,
+    psql,
+    runs,
+    rejects,
+    up,
+    capture,
+    capture_token,
+    objects,
+    s3_keys,
+):
     cli.add_command(command)
 
 

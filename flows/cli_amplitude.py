@@ -52,7 +52,7 @@ def amplitude(
         settings = load_settings()
         first, last = read_window(settings, start, end)
         if count:
-            from flows.cli_generate import write_and_tell
+            from flows.generator_options import write_and_tell
             from hindcast.synthetic import GenerateSpec
 
             assert out

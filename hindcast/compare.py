@@ -7,6 +7,7 @@ from hindcast.database import connect
 from hindcast.known import ask_table
 from hindcast.load import LoadTask
 from hindcast.manifest import load_manifest
+from hindcast.people_links import assign_people
 from hindcast.settings import load_settings
 from hindcast.staged_rows import read_staged_rows
 from hindcast.staging import count_months
@@ -22,6 +23,7 @@ def compare_chunks(task: LoadTask) -> Comparison:
     with connect(task.url, load_settings()) as connection:
         for number in task.chunks:
             staged = read_staged_rows(folder, manifest.chunks[number], task.source)
+            staged = assign_people(connection, folder, staged, is_writing=False)
             verdict = ask_table(connection, staged)
             verdicts = {
                 "new": verdict.new,

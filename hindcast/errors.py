@@ -9,6 +9,10 @@
     ├── TargetError          the database refused, is missing or has the wrong shape
     │   └── TransientError   lost connection, deadlock, timeout: worth trying again
     ├── ArchiveError         an archive cannot be written, found or read, or is not what was written
+    ├── ObjectError          the object store refuses, or holds something else than expected
+    │   ├── ObjectConflict   a key is taken by other bytes; nothing was overwritten
+    │   ├── AccessRefused    a reference that leads outside of what a reader may see
+    │   └── StoreUnavailable the store does not answer, after several tries: worth trying again later
     ├── WorkerDied           a worker process was killed: worth trying again, nothing is half done
     ├── WindowClosed         the low-traffic window closed: what was begun is committed; run again to go on
     └── RunFailed            a run ended with any of these; its report is written
@@ -60,6 +64,22 @@ class TransientError(TargetError):
 
 class ArchiveError(HindcastError):
     """An archive of pruned rows cannot be written, found or read, or is not what was written."""
+
+
+class ObjectError(HindcastError):
+    """The object store refuses a request, or holds something else than expected."""
+
+
+class ObjectConflict(ObjectError):
+    """A key is taken by other bytes. Nothing was overwritten."""
+
+
+class AccessRefused(ObjectError):
+    """A reference leads outside of what its reader may see."""
+
+
+class StoreUnavailable(ObjectError):
+    """The store did not answer, or only with faults of its own, after several tries."""
 
 
 class WorkerDied(HindcastError):

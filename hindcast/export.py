@@ -1,6 +1,5 @@
 """Finding the parts of an export and opening them: files, folders, globs, S3 prefixes, archives and their members."""
 
-import errno
 import glob
 import gzip
 import hashlib
@@ -8,7 +7,6 @@ import io
 import lzma
 import os
 import re
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ import zstandard
 from hindcast.errors import ExportError
 from hindcast.records import BOM
 from hindcast.storage import is_s3, list_objects, open_binary, split_s3
+from hindcast.zip_archives import open_member, zip_faults
 
 RECORD_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
 COMPRESSED_SUFFIXES: Final = (".gz", ".zst")
@@ -90,7 +89,7 @@ def find_parts(file: str) -> list[Part]:
 def open_part(part: Part, start: int, bounds: Bounds) -> Iterator[BinaryIO]:
     """Open a part's records, decompressed, standing at `start`; inflating past the bounds raises ExportError."""
     with ExitStack() as stack:
-        stream = _open_layers(stack, part.location, part.member, start)
+        stream = _open_layers(stack, part.location, part.member, start, part.fingerprint)
         if part.is_splittable:
             yield stream
         else:
@@ -98,37 +97,21 @@ def open_part(part: Part, start: int, bounds: Bounds) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, _Bounded(stream, part.name, compressed, bounds))
 
 
-def _open_layers(stack: ExitStack, location: str, member: str | None, start: int = 0) -> BinaryIO:
-    stream = stack.enter_context(open_binary(location, start))
-    name = location
+def _open_layers(
+    stack: ExitStack, location: str, member: str | None, start: int = 0, fingerprint: str = ""
+) -> BinaryIO:
     if member is not None:
-        stream = _open_member(stack, stream, member)
+        stream = open_member(stack, location, member, fingerprint.partition(":crc32:")[0])
         name = member
+    else:
+        stream = stack.enter_context(open_binary(location, start))
+        name = location
     compression = _compression(name)
     if compression == ".gz":
         return cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream)))
     if compression == ".zst":
         return cast(BinaryIO, _ZstdFrames(stream))
     return stream
-
-
-def _open_member(stack: ExitStack, stream: BinaryIO, member: str) -> BinaryIO:
-    with _zip_faults():
-        archive = stack.enter_context(zipfile.ZipFile(stream))
-        return cast(BinaryIO, stack.enter_context(archive.open(member)))
-
-
-@contextmanager
-def _zip_faults() -> Iterator[None]:
-    """Raise BadZipFile for all that zipfile raises on archives made to confuse it."""
-    try:
-        yield
-    except (RuntimeError, ValueError, IndexError, OverflowError, EOFError, struct.error) as error:
-        raise zipfile.BadZipFile(str(error)) from None
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a seek to before the beginning
-            raise
-        raise zipfile.BadZipFile("an offset lies outside the archive") from None
 
 
 class _ZstdFrames:
@@ -263,7 +246,7 @@ def _sha256(path: Path) -> str:
 
 def _zip_members(name: str, location: str, fingerprint: str) -> Iterator[Part]:
     try:
-        with open_binary(location) as stream, _zip_faults(), zipfile.ZipFile(stream) as archive:
+        with open_binary(location) as stream, zip_faults(), zipfile.ZipFile(stream) as archive:
             members = [info for info in archive.infolist() if not info.is_dir() and is_record_file(info.filename)]
     except zipfile.BadZipFile as error:
         raise ExportError(f"{name}: not a readable zip archive ({error})") from None
@@ -272,7 +255,9 @@ def _zip_members(name: str, location: str, fingerprint: str) -> Iterator[Part]:
         if info.filename.lower().endswith(".zip"):
             continue
         _check_member(name, info, seen)
-        is_array = bool(re.search(r"\.json(\.|$)", info.filename.lower())) and _is_json_array(location, info.filename)
+        is_array = bool(re.search(r"\.json(\.|$)", info.filename.lower())) and _is_json_array(
+            location, info.filename, fingerprint
+        )
         identity = f"{fingerprint}:crc32:{info.CRC:08x}"
         yield Part(f"{name}!{info.filename}", location, info.filename, info.compress_size, identity, is_array)
 
@@ -289,11 +274,11 @@ def _check_member(archive: str, info: zipfile.ZipInfo, seen: set[str]) -> None:
     seen.add(info.filename)
 
 
-def _is_json_array(location: str, member: str | None) -> bool:
+def _is_json_array(location: str, member: str | None, fingerprint: str = "") -> bool:
     unbounded = Bounds(float("inf"), 1 << 62)
     try:
         with ExitStack() as stack:
-            stream = _open_layers(stack, location, member)
+            stream = _open_layers(stack, location, member, fingerprint=fingerprint)
             head = _Bounded(stream, location, 1, unbounded).read(io.DEFAULT_BUFFER_SIZE)
     except DAMAGE:
         return False

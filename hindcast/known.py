@@ -121,6 +121,12 @@ def fetch_by_own_id(connection: psycopg.Connection, staged: StagedRows) -> list[
     return found
 
 
+def fetch_own(connection: psycopg.Connection, source: str, tenant: str, own_id: str) -> list[KnownRow]:
+    """Rows of the table with this own id of the source's, whatever their time."""
+    with connection.cursor(binary=True) as cursor:
+        return [_read_row(row) for row in cursor.execute(_SELECT + _HAS_OWN_ID, (source, tenant, [own_id]))]
+
+
 def holds_own_ids(connection: psycopg.Connection, source: str) -> bool:
     """True when some row of that source has the source's own id."""
     row = connection.execute(

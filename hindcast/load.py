@@ -22,6 +22,7 @@ from hindcast.known import KnownRow, Verdict, ask_table
 from hindcast.ledger import Counts
 from hindcast.manifest import Chunk, load_manifest, read_conflicts
 from hindcast.pace import Pace
+from hindcast.people_links import assign_people
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows, read_staged_rows
 from hindcast.times import to_microseconds
@@ -115,6 +116,7 @@ class _Loader:
             ).fetchone()
             if row:
                 return Counts(*row)
+            work = replace(work, staged=assign_people(connection, self._folder, work.staged))
             verdict = ask_table(connection, work.staged, self._asks_first, self._task.asks_own_ids)
             if verdict.conflicts and self._task.on_conflict == "fail":
                 line = work.staged.line(verdict.conflicts[0].row)

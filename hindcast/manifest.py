@@ -19,6 +19,7 @@ from hindcast.derived_choice import CandidatePlace, choose_derived
 from hindcast.derived_staging import write_chosen
 from hindcast.errors import ExportError
 from hindcast.event import format_id
+from hindcast.people import settle_people
 from hindcast.plan import Plan
 from hindcast.repeats import ChunkPlace, Repeat, find_repeats
 from hindcast.staging import Segment, StagedChunk, count_months, read_chunk, read_segment
@@ -100,6 +101,7 @@ def seal_manifest(
     months = _count_expected(folder, segments, chunks, repeats, totals)
     _write_repeats(folder, chunks, repeats)
     totals.derived = _choose_derived(folder, chunks)
+    settle_people(plan.format, folder, segment_numbers)
     manifest = Manifest(plan.plan_hash, chunks, totals, months, part_lines, line_bases)
     manifest.seal = _compute_seal(manifest)
     confirm()

@@ -149,6 +149,18 @@ class Settings(BaseSettings):
         "", description="the canary: a SELECT of your own; empty = a lookup in analytics_events by its primary key"
     )
 
+    object_store: Literal["auto", "s3", "local"] = Field(
+        "auto", description="where large values go; auto: S3 when LLMA_S3_BUCKET is set, else HINDCAST_HOME/objects"
+    )
+    llma_s3_bucket: str = Field(
+        "",
+        validation_alias=AliasChoices("LLMA_S3_BUCKET", "llma_s3_bucket"),
+        description="bucket of large values of LLM events; locally a folder, `llma` when empty",
+    )
+    capture_tokens: SecretStr | None = Field(
+        None, description="project tokens that may capture, with commas between, besides those in the database"
+    )
+
     @property
     def staging_dir(self) -> Path:
         """Where staged chunks live, one folder a plan."""

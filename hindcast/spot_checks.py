@@ -11,13 +11,14 @@ from hindcast.array_records import iter_array
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
 from hindcast.errors import ExportError, RecordError
-from hindcast.event import Event, Identified, identify
+from hindcast.event import Event, Identified
 from hindcast.export import DAMAGE, Bounds, Part, open_part
 from hindcast.extract import make_context
 from hindcast.formats import find_format
 from hindcast.known import KnownRow, fetch_by_id
 from hindcast.load import LoadTask
 from hindcast.manifest import Manifest, load_manifest, read_repeats
+from hindcast.people_links import identify_person
 from hindcast.plan import Plan, load_plan
 from hindcast.records import Progress, iter_lines
 from hindcast.settings import Settings, load_settings
@@ -60,7 +61,7 @@ def spot_check(task: LoadTask, count: int) -> SpotResult:
         differences: list[Difference] = []
         for spot, raw in _read_again(plan, spots, settings):
             event = _decode(plan, raw, settings)
-            derived = identify(event, plan.format)
+            derived = identify_person(connection, event, plan.format)
             known = next(fetch_by_id(connection, [derived.event_id], [derived.microseconds]), None)
             differences.extend(_compare(spot, event, derived, plan.format, known))
     unequal = {(d.part, d.line) for d in differences}

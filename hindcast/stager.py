@@ -17,6 +17,7 @@ from hindcast.event import Event, Skipped
 from hindcast.event_columns import EventColumns
 from hindcast.formats import decode_batch, find_format
 from hindcast.formats.base import Context
+from hindcast.people import Sightings
 from hindcast.plan import Plan
 from hindcast.records import Batch, Progress
 from hindcast.staging import (
@@ -65,6 +66,7 @@ class Stager:
         self._skips: dict[str, int] = {}
         self._row_groups = 0
         self._derived = DerivedStager(self._format, plan.options, folder, segment.number)
+        self._sightings = Sightings(plan.format)
         self._begin_chunk()
 
     def __enter__(self) -> "Stager":
@@ -102,6 +104,7 @@ class Stager:
         self._derived.seal()
         self._aside.rename(segment_path(self._folder, segment.number, "parquet"))
         self._rejects_aside.rename(segment_path(self._folder, segment.number, "rejects.jsonl"))
+        self._sightings.write(self._folder, segment.number)
         seal_segment(self._folder, segment)
 
     def add(self, batch: Batch) -> None:
@@ -146,6 +149,7 @@ class Stager:
             self._skips[_NOT_IMPORTED] = self._skips.get(_NOT_IMPORTED, 0) + len(events)
             return
         self._columns.extend(events, numbers, offsets)
+        self._sightings.extend(events, numbers)
 
     def _set_aside(self, outcomes: list[Event | Skipped | RecordError], batch: Batch) -> None:
         for outcome, number, offset, raw in zip(outcomes, batch.numbers, batch.offsets, batch.raws, strict=True):

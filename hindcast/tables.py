@@ -213,3 +213,30 @@ derived_states: Final = Table(
     Column("source", Text),
     Column("state", JSONB),
 )
+
+capture_tokens: Final = Table(
+    "capture_tokens",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("team", Text),
+    Column("name", Text),
+    _instant("created_at"),
+    _instant("revoked_at"),
+)
+
+llm_objects: Final = Table(
+    "llm_objects",
+    metadata,
+    Column("bucket", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("team", Text),
+    Column("event_uuid", UUID(as_uuid=True)),
+    Column("run_id", UUID(as_uuid=True)),
+    Column("chunk_number", Integer),
+    Column("size_bytes", BigInteger),
+    Column("sha256", Text),
+    Column("state", Text),
+    Column("claim", UUID(as_uuid=True)),
+    _instant("created_at"),
+    _instant("committed_at"),
+)

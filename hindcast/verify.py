@@ -21,6 +21,7 @@ from hindcast.derived_proof import DerivedProof, LoadedChunk, prove_derived
 from hindcast.known import Matches, fetch_by_id, match_rows
 from hindcast.load import LoadTask
 from hindcast.manifest import Chunk, Manifest, load_manifest
+from hindcast.people_links import look_up_people
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows, digest_rows, read_staged_rows, to_matrix
 from hindcast.staging import count_months
@@ -53,6 +54,7 @@ class ChunkProof:
     differing: int = 0
     pruned: int = 0
     is_digest_equal: bool = True
+    unidentified: int | None = None  # events whose person is remembered nowhere; None: the format has no persons
     months: list[tuple[str, str, int, int]] = field(default_factory=list)  # month, type, export, table
     differences: list[Difference] = field(default_factory=list)
     derived: DerivedProof = field(default_factory=DerivedProof)
@@ -119,6 +121,10 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
             f"{sum(d.expected for d in derived):,} keys that have one derived event each: {absent:,} have none,"
             f" {repeated:,} more than one; {unfound:,} of the run's own are gone or differ",
         )
+    unidentified = [p.unidentified for p in proofs if p.unidentified is not None]
+    if unidentified:
+        lacking = f"{sum(unidentified):,} events are of a person that identity_links lacks"
+        verification.add_check("people", not sum(unidentified), lacking)
     broken = [proof.chunk for proof in proofs if not proof.is_digest_equal]
     verification.add_check(
         "chunk digests",
@@ -149,6 +155,7 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: Arch
         return ChunkProof(chunk.number, expected=len(staged), missing=len(staged), is_digest_equal=False)
     chunk_id, digest, loaded, derived = ledger
     staged = staged.without_lines(_kept_out(connection, task.run_id, chunk.part, chunk_id))
+    staged, unidentified = look_up_people(connection, staged)
     matches = match_rows(connection, staged)
     pruned = archived.among(staged.take(_absent(staged, matches)))
     if pruned:
@@ -156,6 +163,7 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: Arch
         matches = match_rows(connection, staged)
     wrong = [index for index in range(len(staged)) if index not in matches.equal]
     proof = ChunkProof(chunk.number, expected=len(staged), matching=len(matches.equal), pruned=len(pruned))
+    proof.unidentified = unidentified
     proof.differing = len(matches.differing)
     proof.missing = len(wrong) - proof.differing
     proof.months = _count_both(staged, matches)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 
 from hindcast.canonical import decode_value, encode_value
 from hindcast.errors import ConfigurationError, ExportError, RecordError
-from hindcast.event import Event, identify
+from hindcast.event import Event, Skipped, identify
 from hindcast.formats import FORMATS, analytics_history, detect_format, find_format
 from hindcast.formats.analytics_history import decode, encode, redact
 from hindcast.formats.base import Context, read_options
 
 GOLD = Path(__file__).parent / "gold" / "analytics_history"
+Decode = Callable[[bytes, Context], Event | Skipped]
 LATEST = datetime(2025, 1, 2, tzinfo=UTC)
 SAMPLE = (GOLD / "runbook_sample" / "input.jsonl").read_bytes().splitlines()
 
@@ -50,7 +52,7 @@ def show(event: Event) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "", False) or name == "payload"}
 
 
-def decide(raw: bytes, context: Context) -> dict[str, Any]:
+def decide(raw: bytes, context: Context, decode: Decode = decode) -> dict[str, Any]:
     try:
         event = decode(raw, context)
     except RecordError as fault:

@@ -15,7 +15,8 @@ import zstandard
 from hindcast.errors import ConfigurationError
 from hindcast.synthetic import Answers, GenerateSpec, generate
 from hindcast.synthetic.draws import draw_words
-from hindcast.synthetic.history_plan import KINDS, kind_name, kind_totals
+from hindcast.synthetic.history_plan import KINDS
+from hindcast.synthetic.places import kind_name, kind_totals
 
 NAMES = {
     "event_type": ("event_type", "eventType", "type"),
@@ -243,7 +244,7 @@ def test_a_larger_export_holds_every_defect_and_few_rejects(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("count", [1, 4, 5, 111, 112, 224, 225, 1000, 12_345, 100_000_000])
 def test_odd_records_never_outnumber_the_places_for_them(count: int) -> None:
-    totals = kind_totals(count)
+    totals = kind_totals(count, KINDS)
     assert min(totals) >= 0
     assert sum(totals) <= count // 5
     assert sum(n for n, kind in zip(totals, KINDS, strict=True) if kind.reject) <= count * 0.01

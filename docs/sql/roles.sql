@@ -50,9 +50,13 @@ GRANT SELECT, INSERT, DELETE ON
     daily_lesson_dropoff,
     daily_active_users,
     daily_groups,
-    daily_users
+    daily_users,
+    hourly_service_health,
+    daily_geography
 TO hindcast_loader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON first_seen_users TO hindcast_loader;
+GRANT SELECT, INSERT, DELETE ON daily_email_engagement, minute_engagement, esp_latency TO hindcast_loader;
+GRANT SELECT, INSERT ON identity_links TO hindcast_loader;
 GRANT SELECT ON lesson_dropoff, hindcast_run_events TO hindcast_loader;
 -- Proving a run again: which of its rows were rolled back since.
 GRANT SELECT ON import_archives TO hindcast_loader;
@@ -69,6 +73,13 @@ GRANT SELECT ON
     daily_lesson_dropoff,
     daily_active_users,
     daily_groups,
+    hourly_service_health,
+    daily_geography,
+    daily_email_engagement,
+    minute_engagement,
+    esp_latency,
+    campaign_engagement,
+    engagement_profile,
     lesson_dropoff,
     hindcast_run_events,
     import_parts,

@@ -5,10 +5,12 @@ from typing import Final
 
 from hindcast.errors import ConfigurationError, ExportError, RecordError
 from hindcast.event import Event, Skipped
-from hindcast.formats import amplitude, analytics_history
+from hindcast.formats import amplitude, analytics_history, api_monitoring, email_engagement
 from hindcast.formats.base import Context, Format, decode_or_fault
 
-FORMATS: Final[dict[str, Format]] = {module.NAME: module for module in (amplitude, analytics_history)}
+FORMATS: Final[dict[str, Format]] = {
+    module.NAME: module for module in (amplitude, analytics_history, api_monitoring, email_engagement)
+}
 
 
 def find_format(name: str) -> Format:

@@ -112,7 +112,7 @@ def make_payload(record: Any) -> _Object:
         payload["$device_type"] = _DEVICE_KINDS[record.device_type]
     for name, field in _IDS:
         value = getattr(record, field)
-        if value:  # 0 is none
+        if value or (value == 0 and name == "$amplitude_user_id"):  # of a session and an event 0 is none
             payload[name] = value
     groups = _first_keys(record.groups) if record.groups else None
     if groups:

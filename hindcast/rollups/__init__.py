@@ -23,6 +23,11 @@ ROLLUPS: Final[dict[str, frozenset[str] | None]] = {
     "daily_lesson_dropoff": frozenset({"analytics_history"}),
     "daily_active_users": frozenset({"amplitude"}),
     "daily_groups": frozenset({"amplitude"}),
+    "hourly_service_health": frozenset({"api_monitoring"}),
+    "daily_geography": frozenset({"api_monitoring"}),
+    "daily_email_engagement": frozenset({"email_engagement"}),
+    "minute_engagement": frozenset({"email_engagement"}),
+    "esp_latency": frozenset({"email_engagement"}),
 }
 
 FIRST_SEEN: Final = "daily_active_users"  # its newcomers depend on other days, too

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from hindcast.errors import ConfigurationError
 from hindcast.synthetic.amplitude import generate_amplitude
 from hindcast.synthetic.analytics_history import generate_analytics_history
+from hindcast.synthetic.api_monitoring import generate_api_monitoring
+from hindcast.synthetic.email_engagement import generate_email_engagement
 from hindcast.synthetic.spec import Answers, GenerateSpec
 
 __all__ = ["GENERATORS", "Answers", "GenerateSpec", "generate"]
@@ -12,6 +14,8 @@ __all__ = ["GENERATORS", "Answers", "GenerateSpec", "generate"]
 GENERATORS: dict[str, Callable[[GenerateSpec], Answers]] = {
     "amplitude": generate_amplitude,
     "analytics_history": generate_analytics_history,
+    "api_monitoring": generate_api_monitoring,
+    "email_engagement": generate_email_engagement,
 }
 
 

@@ -23,10 +23,11 @@ from hindcast.synthetic.amplitude_catalogue import (
 )
 from hindcast.synthetic.amplitude_export import HOUR_MS, write_amplitude
 from hindcast.synthetic.draws import as_fractions, draw_words, scramble, take_bits
-from hindcast.synthetic.history_records import to_ms, traffic_curve
-from hindcast.synthetic.history_tally import write_instant
+from hindcast.synthetic.history_records import weigh_hours
 from hindcast.synthetic.output import write_answers
 from hindcast.synthetic.spec import Answers, GenerateSpec, MonthCount
+from hindcast.synthetic.tally import write_instant
+from hindcast.synthetic.traffic import TrafficCurve, to_ms
 
 BLOCK_RECORDS: Final = 10_000
 ROUND: Final = 200
@@ -59,8 +60,7 @@ class _Records:
     def __init__(self, spec: GenerateSpec) -> None:
         self.spec = spec
         self.users = max(spec.count // 20, 10)
-        self.start_ms, self.end_ms = to_ms(spec.start), to_ms(spec.end)
-        self._knots, self._traffic = traffic_curve(self.start_ms, self.end_ms)
+        self._traffic = TrafficCurve(to_ms(spec.start), to_ms(spec.end), weigh_hours)
         self._places, self._devices = place_fragments(), device_fragments()
         self._pages, self._attributes = page_fragments(), attribute_fragments()
         self._type_of = np.repeat(np.arange(len(TYPES)), [weight for *_, weight in TYPES])
@@ -69,8 +69,7 @@ class _Records:
         """The columns of a block; `at_ms`, `user` (-1: none), `device` and `type` as numbers, `line` as text."""
         words = draw_words(self.spec.seed, number, 0, (3, size))
         numbers = np.arange(first, first + size, dtype=np.int64)
-        places = (numbers + as_fractions(words[2])) / self.spec.count
-        at_ms = np.clip(np.interp(places, self._traffic, self._knots).astype(np.int64), self.start_ms, self.end_ms - 1)
+        at_ms = self._traffic.times((numbers + as_fractions(words[2])) / self.spec.count)
         user = (as_fractions(words[0]) ** 2 * self.users).astype(np.int64)
         device = user * DEVICES_A_USER + take_bits(words[1], 0, 8) % DEVICES_A_USER
         user[take_bits(words[1], 8, 10) < 102] = -1

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint64]
 Integers = NDArray[np.int64]
 Fractions = NDArray[np.float64]
+Texts = NDArray[np.object_]
 
 
 def draw_words(seed: int, block: int, stream: int, shape: tuple[int, int]) -> Words:
@@ -35,3 +36,10 @@ def scramble(numbers: Integers, seed: int) -> Words:
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))
+
+
+def as_texts(texts: list[str]) -> Texts:
+    """Make an array that can be indexed by a column."""
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array

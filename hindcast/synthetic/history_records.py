@@ -3,14 +3,13 @@
 Learners come back (few of them often), keep their device, take a few of the courses, and are awake by day.
 """
 
-import json
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hindcast.synthetic.draws import Integers, as_fractions, draw_words, scramble, take_bits
+from hindcast.synthetic.blocks import Block
+from hindcast.synthetic.draws import Fractions, Integers, Texts, as_fractions, as_texts, draw_words, scramble, take_bits
 from hindcast.synthetic.history_catalogue import (
     DEVICES,
     EVENT_TYPES,
@@ -22,26 +21,13 @@ from hindcast.synthetic.history_catalogue import (
     page_fragments,
 )
 from hindcast.synthetic.spec import GenerateSpec
+from hindcast.synthetic.traffic import TrafficCurve, to_ms
 
 DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
 OWN_ID_SHARE = 102  # of 1024: about 10 % of records carry an id of their own
 # Traffic by UTC hour, 0 to 23; the quiet hours are those the import itself is run in.
 HOURS = (4, 3, 1, 1, 2, 3, 6, 10, 14, 17, 18, 17, 15, 15, 16, 17, 16, 15, 16, 18, 19, 16, 11, 7)
 WEEKEND_SHARE = 0.6
-
-Texts = NDArray[np.object_]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive records of the export, the window they are from; times are epoch milliseconds."""
-
-    first: int
-    window_ms: tuple[int, int]
-    at_ms: Integers
-    type_index: Integers
-    lines: list[str]
 
 
 class HistoryRecords:
@@ -53,7 +39,7 @@ class HistoryRecords:
         self.learners = min(max(spec.count // 60, 20), 400_000)
         self.start_ms = to_ms(spec.start + timedelta(microseconds=999))  # rounded up: none before the start
         self.end_ms = to_ms(spec.end)
-        self.knots_ms, self.traffic = traffic_curve(self.start_ms, self.end_ms)
+        self.traffic = TrafficCurve(self.start_ms, self.end_ms, weigh_hours)
         self.courses = as_texts(course_fragments())
         self.lessons = as_texts(lesson_fragments())
         self.pages = as_texts(page_fragments())
@@ -66,7 +52,7 @@ class HistoryRecords:
         """Make records `first` to `first + size`; those at offsets `own_ids` carry an own id in any case."""
         words = draw_words(self.seed, number, 0, (3, size))
         numbers = np.arange(first, first + size, dtype=np.int64)
-        at_ms = self.times(numbers, as_fractions(words[2]))
+        at_ms = self.traffic.times((numbers + as_fractions(words[2])) / self.count)
         shapes = self.shape_of[take_bits(words[0], 0, 10)]
         columns = self.columns(words, numbers, at_ms)
         owned = take_bits(words[1], 40, 10) < OWN_ID_SHARE
@@ -76,13 +62,8 @@ class HistoryRecords:
         own_words = scramble(numbers[at_owned], self.seed ^ 0x5DEECE66D).tolist()
         texts[at_owned] = [f'"event_id":"evt_{word:016x}",' for word in own_words]
         columns["own_id"] = texts
-        return Block(first, (self.start_ms, self.end_ms), at_ms, self.type_of[shapes], render_lines(shapes, columns))
-
-    def times(self, numbers: Integers, jitter: NDArray[np.float64]) -> Integers:
-        """Spread the numbers over the window by the traffic curve, in order."""
-        places = (numbers + jitter) / self.count
-        at_ms = np.interp(places, self.traffic, self.knots_ms).astype(np.int64)
-        return np.clip(at_ms, self.start_ms, self.end_ms - 1)
+        lines = render_lines(shapes, columns)
+        return Block(first, (self.start_ms, self.end_ms), at_ms, EVENT_TYPES, self.type_of[shapes], lines)
 
     def columns(
         self, words: NDArray[np.uint64], numbers: Integers, at_ms: Integers
@@ -123,30 +104,8 @@ def render_lines(shapes: Integers, columns: dict[str, Integers | NDArray[np.uint
     return rendered
 
 
-def traffic_curve(start_ms: int, end_ms: int) -> tuple[Integers, NDArray[np.float64]]:
-    """Return instants an hour apart and the share of all events that lies before each."""
-    knots = np.append(np.arange(start_ms, end_ms, HOUR_MS, dtype=np.int64), end_ms)
-    hours = knots[:-1] // HOUR_MS
+def weigh_hours(hours: Integers) -> Fractions:
+    """Return the traffic of each hour, counted from 1970, relative to others."""
     weights = np.array(HOURS, dtype=np.float64)[hours % 24]
     weights[(hours // 24 + 3) % 7 >= 5] *= WEEKEND_SHARE  # day 0, 1970-01-01, was a Thursday
-    weights *= np.diff(knots) / HOUR_MS
-    share = np.concatenate([[0.0], np.cumsum(weights)])
-    return knots, share / share[-1]
-
-
-def to_ms(instant: datetime) -> int:
-    """Return whole milliseconds since 1970."""
-    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-
-
-def as_texts(texts: list[str]) -> Texts:
-    """Make an array that can be indexed by a column."""
-    array = np.empty(len(texts), dtype=object)
-    array[:] = texts
-    return array
-
-
-def parse_line(line: str) -> dict[str, object]:
-    """Read back an ordinary line of ours."""
-    record: dict[str, object] = json.loads(line)
-    return record
+    return weights

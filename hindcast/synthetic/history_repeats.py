@@ -36,9 +36,14 @@ def conflict_content(source: Source, variant: int) -> Planted:
 
 def conflict_time(source: Source, variant: int) -> Planted:
     """Reuse an own id, with its content, at another time."""
-    shift = MINUTE_MS + source.number % MINUTE_MS
-    at_ms = source.at_ms + shift if source.at_ms + shift < source.window_ms[1] else source.at_ms - shift
+    at_ms = shifted(source)
     return staged(source, source.record() | {"occurred_at": write_utc(at_ms)}, CONFLICT, at_ms=at_ms)
+
+
+def shifted(source: Source) -> int:
+    """Return another time in the window, a minute or two from the source's."""
+    shift = MINUTE_MS + source.number % MINUTE_MS
+    return source.at_ms + shift if source.at_ms + shift < source.window_ms[1] else source.at_ms - shift
 
 
 def turned(value: Any) -> Any:

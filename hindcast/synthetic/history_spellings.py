@@ -57,7 +57,7 @@ def epoch_time(source: Source, variant: int) -> Planted:
 
 def late(source: Source, variant: int) -> Planted:
     """Deliver an event one hour to three days after it happened."""
-    at_ms = max(source.window_ms[0], source.at_ms - HOUR_MS - source.number * 7_919_000 % (71 * HOUR_MS))
+    at_ms = delayed(source)
     return staged(source, source.record() | {"occurred_at": write_utc(at_ms)}, at_ms=at_ms)
 
 
@@ -172,6 +172,11 @@ def personal(source: Source, variant: int) -> Planted:
     )
     record["payload"] |= values[variant % len(values)]
     return staged(source, record)
+
+
+def delayed(source: Source) -> int:
+    """Return a time one hour to three days before the source's, in the window."""
+    return max(source.window_ms[0], source.at_ms - HOUR_MS - source.number * 7_919_000 % (71 * HOUR_MS))
 
 
 def other_spelling(variant: int) -> dict[str, str]:

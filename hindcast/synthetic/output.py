@@ -18,12 +18,12 @@ from hindcast.errors import ConfigurationError
 from hindcast.synthetic.spec import Answers, FileFacts, GenerateSpec
 
 
-def write_export(spec: GenerateSpec, blocks: Iterable[list[str]]) -> list[FileFacts]:
+def write_export(spec: GenerateSpec, blocks: Iterable[list[str]], is_array: bool = False) -> list[FileFacts]:
     """Write the lines of `blocks`, cut into `spec.parts` nearly equal files, aside, then rename into place.
 
     A line may hold line breaks (blank lines) and, as lone surrogates U+DC80..DCFF, bytes that are not UTF-8.
-    An existing file is replaced; a folder that holds anything is refused. The old answer key goes first, so
-    that a key always belongs to the export beside it.
+    With `is_array` each file is one JSON array, an element a line. An existing file is replaced; a folder that
+    holds anything is refused. The old answer key goes first, so that a key always belongs to the export beside it.
     """
     target = spec.out
     refuse_target(target, spec.parts)
@@ -31,10 +31,10 @@ def write_export(spec: GenerateSpec, blocks: Iterable[list[str]]) -> list[FileFa
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         if spec.parts == 1:
-            facts = write_parts([aside], blocks, spec)
+            facts = write_parts([aside], blocks, spec, is_array)
         else:
             aside.mkdir()
-            facts = write_parts([aside / name for name in part_names(spec)], blocks, spec)
+            facts = write_parts([aside / name for name in part_names(spec)], blocks, spec, is_array)
         answers_path(target).unlink(missing_ok=True)
         aside.replace(target)
     finally:
@@ -70,7 +70,7 @@ def part_names(spec: GenerateSpec) -> list[str]:
     return [f"part-{number:0{width}}.jsonl{ending}" for number in range(1, spec.parts + 1)]
 
 
-def write_parts(paths: list[Path], blocks: Iterable[list[str]], spec: GenerateSpec) -> list[FileFacts]:
+def write_parts(paths: list[Path], blocks: Iterable[list[str]], spec: GenerateSpec, is_array: bool) -> list[FileFacts]:
     """Write all parts in turn, each flushed to disk."""
     facts: list[FileFacts] = []
     with contextlib.ExitStack() as open_files:
@@ -80,7 +80,7 @@ def write_parts(paths: list[Path], blocks: Iterable[list[str]], spec: GenerateSp
             while taken < len(lines):
                 number = len(facts)
                 if part is None:
-                    part = PartFile(open_files.enter_context(paths[number].open("wb")), spec.out.suffix)
+                    part = PartFile(open_files.enter_context(paths[number].open("wb")), spec.out.suffix, is_array)
                 size = spec.count * (number + 1) // spec.parts - spec.count * number // spec.parts
                 piece = lines[taken : taken + size - part.records]
                 part.write(piece)
@@ -126,7 +126,8 @@ class HashingFile:
 class PartFile:
     """One open part."""
 
-    def __init__(self, file: BinaryIO, ending: str) -> None:
+    def __init__(self, file: BinaryIO, ending: str, is_array: bool) -> None:
+        self.before, self.between, self.after = (b"[\n", b",\n", b"\n]\n") if is_array else (b"", b"\n", b"\n")
         self.raw = HashingFile(file)
         self.sink = open_sink(self.raw, ending)
         self.records = 0
@@ -134,11 +135,13 @@ class PartFile:
     def write(self, lines: list[str]) -> None:
         """Append lines, one record each."""
         encoded = [line.encode("utf-8", "surrogateescape") for line in lines]  # joined first, one emoji widens all
-        self.sink.write(b"\n".join([*encoded, b""]))
+        self.sink.write(self.between if self.records else self.before)
+        self.sink.write(self.between.join(encoded))
         self.records += len(lines)
 
     def close(self, name: str) -> FileFacts:
         """Finish the file and return its facts."""
+        self.sink.write(self.after)
         if self.sink is not self.raw:
             self.sink.close()
         self.raw.close()

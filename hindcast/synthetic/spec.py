@@ -96,3 +96,4 @@ class Answers:
     skipped: int = 0
     out_of_window: int = 0
     derived: int = 0
+    people: int = 0  # distinct persons, for formats that tell them by identifiers

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hindcast.synthetic.draws import Integers
-from hindcast.synthetic.history_catalogue import EVENT_TYPES
-from hindcast.synthetic.history_records import Block
 from hindcast.synthetic.planted import CONFLICT, DUPLICATE, EPOCH, LOADED, Planted
 from hindcast.synthetic.spec import Answers, FileFacts, GenerateSpec, MonthCount
+
+if TYPE_CHECKING:
+    from hindcast.synthetic.blocks import Block
 
 STAGED = frozenset({LOADED, DUPLICATE, CONFLICT})
 
@@ -29,7 +31,7 @@ class Tally:
         self.first_ms: int | None = None
         self.last_ms: int | None = None
 
-    def add_ordinary(self, block: Block, ordinary: NDArray[np.bool_]) -> None:
+    def add_ordinary(self, block: "Block", ordinary: NDArray[np.bool_]) -> None:
         """Count the block's ordinary records, all of which are loaded."""
         at_ms = block.at_ms[ordinary]
         if not len(at_ms):
@@ -37,10 +39,10 @@ class Tally:
         self.verdicts[LOADED] += len(at_ms)
         self.span(int(at_ms.min()), int(at_ms.max()))
         months: Integers = at_ms.view("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
-        keys, counts = np.unique(months * len(EVENT_TYPES) + block.type_index[ordinary], return_counts=True)
+        keys, counts = np.unique(months * len(block.event_types) + block.type_index[ordinary], return_counts=True)
         for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-            month, event_type = divmod(key, len(EVENT_TYPES))
-            self.months[month, EVENT_TYPES[event_type]] += count
+            month, event_type = divmod(key, len(block.event_types))
+            self.months[month, block.event_types[event_type]] += count
 
     def add_planted(self, name: str, planted: Planted) -> None:
         """Count one odd record."""

@@ -1,0 +1,170 @@
+"""The ledger of objects: an intent before an object is put, a commit with its event, a sweep of what never was.
+
+    claim -> put -> (event rows + commit_object, one transaction)
+
+Killed anywhere, an object without an event is pending here, and swept; an event without its object cannot be, for
+its transaction commits only when the claim is still there. Every step may be repeated.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import psycopg
+
+from hindcast.errors import ObjectConflict
+from hindcast.objects.store import ObjectStore
+from hindcast.objects.teams import ROOT
+
+_CLAIM: Final = (
+    "INSERT INTO llm_objects (bucket, key, team, event_uuid, run_id, chunk_number, size_bytes, sha256, claim)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " ON CONFLICT (bucket, key) DO UPDATE"
+    " SET claim = EXCLUDED.claim, created_at = now(), run_id = EXCLUDED.run_id, chunk_number = EXCLUDED.chunk_number"
+    " WHERE llm_objects.state = 'pending' AND llm_objects.sha256 = EXCLUDED.sha256"
+    " RETURNING state"
+)
+_NEXT_PENDING: Final = (
+    "SELECT key, size_bytes FROM llm_objects"
+    " WHERE state = 'pending' AND bucket = %s AND created_at < %s AND key > %s"
+    " ORDER BY key LIMIT 1 FOR UPDATE SKIP LOCKED"
+)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose object it is; `run_id` and `chunk_number` are those of an import, None for a live event."""
+
+    team: str
+    event_uuid: UUID
+    run_id: UUID | None = None
+    chunk_number: int | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to put an object and to commit it with its event. `is_committed`: that was done before."""
+
+    bucket: str
+    key: str
+    sha256: str
+    token: UUID
+    is_committed: bool
+
+
+@dataclass
+class Sweep:
+    """What a sweep found: objects of the ledger that never were committed, and objects the ledger does not have."""
+
+    pending: int = 0
+    unlisted: int = 0
+    size_bytes: int = 0
+
+
+def claim_object(
+    connection: psycopg.Connection, bucket: str, key: str, owner: Owner, sha256: str, size_bytes: int
+) -> Claim:
+    """Note that an object is about to be put. Commit this before putting it.
+
+    Waits for a sweep of the same key. Raises ObjectConflict when the key is claimed for other bytes.
+    """
+    token = uuid4()
+    row = connection.execute(
+        _CLAIM,
+        (bucket, key, owner.team, owner.event_uuid, owner.run_id, owner.chunk_number, size_bytes, sha256, token),
+    ).fetchone()
+    if row:
+        return Claim(bucket, key, sha256, token, is_committed=False)
+    found = connection.execute(
+        "SELECT sha256, state FROM llm_objects WHERE bucket = %s AND key = %s", (bucket, key)
+    ).fetchone()
+    if found and found == (sha256, "committed"):
+        return Claim(bucket, key, sha256, token, is_committed=True)
+    state = f"is {found[1]} with other bytes" if found else "was being swept"
+    raise ObjectConflict(f"object {key}: {state}; left as it is")
+
+
+def commit_object(connection: psycopg.Connection, claim: Claim) -> bool:
+    """Make an object its event's, in the transaction that writes the event.
+
+    False when a sweep took the object meanwhile: roll back, claim and put it again.
+    """
+    done = connection.execute(
+        "UPDATE llm_objects SET state = 'committed', committed_at = coalesce(committed_at, now())"
+        " WHERE bucket = %s AND key = %s AND sha256 = %s",
+        (claim.bucket, claim.key, claim.sha256),
+    )
+    return done.rowcount == 1
+
+
+def withdraw(connection: psycopg.Connection, store: ObjectStore, claim: Claim) -> bool:
+    """Take a claim and its object back after a failure; False when another writer has taken it up since.
+
+    The object goes while its row is locked, so nobody can claim it in between.
+    """
+    with connection.transaction():
+        found = connection.execute(
+            "SELECT FROM llm_objects WHERE bucket = %s AND key = %s AND claim = %s AND state = 'pending' FOR UPDATE",
+            (claim.bucket, claim.key, claim.token),
+        ).rowcount
+        if found:
+            _remove(connection, store, claim.key)
+    return bool(found)
+
+
+def sweep(connection: psycopg.Connection, store: ObjectStore, grace: timedelta, is_dry_run: bool = False) -> Sweep:
+    """Remove objects that were claimed longer than `grace` ago and never committed. One transaction an object."""
+    swept = Sweep()
+    latest = datetime.now(UTC) - grace
+    key = ""
+    if not is_dry_run:
+        store.discard_unfinished(latest)
+    while True:
+        with connection.transaction():
+            row = connection.execute(_NEXT_PENDING, (store.bucket, latest, key)).fetchone()
+            if not row:
+                return swept
+            key = row[0]
+            if not is_dry_run:
+                _remove(connection, store, key)
+        swept.pending += 1
+        swept.size_bytes += row[1]
+
+
+def sweep_unlisted(
+    connection: psycopg.Connection, store: ObjectStore, grace: timedelta, is_dry_run: bool = False
+) -> Sweep:
+    """Remove objects below our prefix, older than `grace`, that the ledger does not have: of a lost database, say.
+
+    Only for a bucket that nobody else writes to.
+    """
+    swept = Sweep()
+    latest = datetime.now(UTC) - grace
+    for found in store.list(f"{ROOT}/"):
+        if found.modified_at < latest and _take_unlisted(connection, store, found.key, is_dry_run):
+            swept.unlisted += 1
+            swept.size_bytes += found.size_bytes
+    return swept
+
+
+def _take_unlisted(connection: psycopg.Connection, store: ObjectStore, key: str, is_dry_run: bool) -> bool:
+    with connection.transaction():
+        # Its row locks the key: whoever claims it now waits until the object is gone, and puts it again.
+        is_ours = connection.execute(
+            "INSERT INTO llm_objects (bucket, key, team, event_uuid, size_bytes, sha256, claim)"
+            " VALUES (%s, %s, '', %s, 0, '', %s) ON CONFLICT DO NOTHING",
+            (store.bucket, key, UUID(int=0), uuid4()),
+        ).rowcount
+        if not is_ours:
+            return False
+        if is_dry_run:
+            connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = %s", (store.bucket, key))
+        else:
+            _remove(connection, store, key)
+    return True
+
+
+def _remove(connection: psycopg.Connection, store: ObjectStore, key: str) -> None:
+    store.delete(key)
+    connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = %s", (store.bucket, key))
