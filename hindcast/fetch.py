@@ -116,7 +116,7 @@ class _Fetch:
         wanted = {*asked, *(hour for piece in self._pins.among(asked) for hour in piece.list_hours())}
         is_sound = self._check_known([piece for piece in pinned if piece.start not in wanted])
         for piece in cut_pieces(sorted(wanted), self._order.hours_per_request):
-            is_sound &= self._fetch_piece(piece)
+            self._fetch_piece(piece)
             self._advance(piece)
         settled = sum(map(self._pins.is_settled, whole_day))
         if is_sound and (self._order.is_partial or settled == len(whole_day)):
@@ -138,8 +138,8 @@ class _Fetch:
         self._summary.problems += faults
         return not faults
 
-    def _fetch_piece(self, piece: Piece) -> bool:
-        """Ask for a piece, in halves when it is too large; False when an hour of it is."""
+    def _fetch_piece(self, piece: Piece) -> None:
+        """Ask for a piece, in halves when it is too large; an hour that is becomes a problem."""
         asked_at, part = self._clock(), self._days.part_of(piece)
         try:
             download = self._api.download(piece, part)
@@ -147,18 +147,19 @@ class _Fetch:
             part.unlink(missing_ok=True)
             if piece.hours > 1:
                 self._summary.splits += 1
-                first, second = (self._fetch_piece(half) for half in piece.halve())
-                return first and second
+                for half in piece.halve():
+                    self._fetch_piece(half)
+                return
             self._summary.problems.append(
-                f"{error}; an hour cannot be split: have Amplitude export it to S3, and import it from there"
+                f"{error}; an hour cannot be split: have Amplitude export it to S3, import it from there,"
+                " and deliver the rest of the day with --partial"
             )
-            return False
+            return
         if download:
             self._pin_file(piece, Pin(piece.hours, asked_at, download.size_bytes, download.sha256))
         else:
             part.unlink(missing_ok=True)
             self._pin_nothing(piece, Pin(piece.hours, asked_at))
-        return True
 
     def _pin_file(self, piece: Piece, pin: Pin) -> None:
         # Pinned first: killed in between, the next fetch knows the part by its sha256 and gives it its name.

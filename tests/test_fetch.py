@@ -152,8 +152,11 @@ def test_an_hour_that_is_too_large_is_told_and_the_others_are_fetched(fetcher: F
     assert summary.hours_downloaded == 23 and summary.days_waiting == {"2024-01-31": 23}
     assert "hours 2024-01-31T05" in summary.problems[0] and "have Amplitude export it to S3" in summary.problems[0]
     fetcher.asked()
+    fetcher.stand_in.fail("20240131T05", status(400))
+    assert fetcher.fetch(is_partial=True).days_delivered == ["2024-01-31"]
+    assert fetcher.asked() == ["20240131T05"] and len(find_parts(str(fetcher.inbox / FOLDER))) == 23
     assert not fetcher.fetch().problems
-    assert fetcher.asked() == ["20240131T05"] and len(find_parts(str(fetcher.inbox / FOLDER))) == 24
+    assert len(find_parts(str(fetcher.inbox / FOLDER))) == 24
 
 
 def test_another_size_of_request_replaces_whole_pieces(fetcher: Fetcher) -> None:
