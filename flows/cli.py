@@ -11,6 +11,7 @@ import click
 from flows.cli_capture import capture, capture_token, objects
 from flows.cli_database import db, psql
 from flows.cli_deliver import deliver
+from flows.cli_fetch import fetch
 from flows.cli_generate import generate
 from flows.cli_ledger import rejects, runs
 from flows.cli_preflight import preflight
@@ -199,6 +200,7 @@ for command in (
     archives,
     db,
     deliver,
+    fetch,
     generate,
     preflight,
     psql,

@@ -27,6 +27,7 @@ STEPS = {
     "restore": "restoring",
     "keep": "keeping the export",
     "deliver": "delivering",
+    "fetch": "fetching hours",
 }
 
 

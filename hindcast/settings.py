@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("AMPLITUDE_END_TIME", "amplitude_end_time"),
         description="end of generated or fetched history, when no --end is given",
     )
+    amplitude_export_url: str = Field(
+        "", description="where exports are fetched from instead of Amplitude itself: https, or http on this machine"
+    )
     amplitude_server_url: str = Field("", description="where test events are sent instead of to Amplitude itself")
     deliver_api_key: SecretStr | None = Field(
         None, description="sent as X-API-Key by `hindcast deliver`; never written anywhere"

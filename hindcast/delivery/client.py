@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final
 
@@ -10,12 +11,14 @@ from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_excepti
 from tenacity.wait import wait_random_exponential
 
 from hindcast.delivery.outcome import Item, Outcome, read_answer
-from hindcast.delivery.pacing import Pace, read_retry_after
+from hindcast.delivery.pacing import Pace
 from hindcast.delivery.statistics import Statistics
 from hindcast.errors import DeliveryError
 from hindcast.formats.personal import redact
+from hindcast.retry_after import read_retry_after
 
 WHEREABOUTS: Final = frozenset({401, 403, 404, 405})  # it is the request that is wrong, whatever the record
+LONGEST_WAIT: Final = 300.0  # seconds, whatever a Retry-After asks for
 _JITTER: Final = wait_random_exponential(multiplier=0.2, max=20)
 
 
@@ -106,9 +109,9 @@ class Client:
             raise _Again(f"{type(error).__name__}: {error}") from None
         self._count(str(answer.status_code), began)
         if answer.status_code == 429 or answer.status_code >= 500:
-            wait = read_retry_after(answer.headers.get("Retry-After"))
+            wait = read_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
             if wait is not None:
-                self._pace.hold(wait)
+                self._pace.hold(min(wait, LONGEST_WAIT))
             raise _Again(f"{answer.status_code}: {redact(answer.text[:200])}", wait)
         if answer.status_code in WHEREABOUTS or answer.is_redirect:
             raise DeliveryError(

@@ -1,10 +1,8 @@
 """How fast requests go out: a rate of events, and pauses the server asks for, which hold for all."""
 
 import asyncio
-import email.utils
 import random
 import time
-from datetime import UTC, datetime
 
 
 class Pace:
@@ -28,19 +26,3 @@ class Pace:
     def hold(self, seconds: float) -> None:
         """Let nobody send for so long."""
         self._held_until = max(self._held_until, time.monotonic() + seconds)
-
-
-def read_retry_after(value: str | None, longest: float = 300.0) -> float | None:
-    """Seconds that a Retry-After header asks for (seconds or an HTTP date), at most `longest`; None: none."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            at = email.utils.parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        seconds = (at - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), longest) if seconds == seconds else None
