@@ -96,7 +96,7 @@ def test_a_wait_of_hours_is_left_to_the_operator(fetcher: Fetcher, tmp_path: Pat
     assert not fetcher.waits
 
 
-@pytest.mark.parametrize("text", [None, "", "soon", "-5", "1.5", "9" * 400])
+@pytest.mark.parametrize("text", [None, "", "soon", "-5", "1.5.5", "9" * 400])
 def test_a_retry_after_that_says_nothing_is_ignored(text: str | None) -> None:
     assert read_retry_after(text, DAY) is None
 
