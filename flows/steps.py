@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from expectations.gate import GateResult, merge_results
@@ -28,6 +28,9 @@ from tasks.progress import StepProgress, gather
 from tasks.rollup import rebuild_rollup
 from tasks.validate import gate_events, gate_export, gate_loaded, gate_rollups, show_gate
 from tasks.verify import compare_chunks, spot_check, verify_chunks
+
+# Wide events make wide frames: about five times the bytes that the records were.
+GATE_BATCH_BYTES: Final = 96 * 1024 * 1024
 
 
 def extract(job: Job) -> None:
@@ -62,13 +65,14 @@ def validate(job: Job) -> None:
     plan, folder = findings.plan, findings.folder
     assert plan and folder
     with timed(findings, "gate"):
-        batches = group_chunks(job.manifest, list(range(len(job.manifest.chunks))), job.settings.gate_batch_rows)
+        chunks = list(range(len(job.manifest.chunks)))
+        batches = group_chunks(job.manifest, chunks, job.settings.gate_batch_rows, GATE_BATCH_BYTES)
         totals = job.manifest.totals
         whole = gate_export(plan, totals, findings.request.strict, job.settings)
         progress = StepProgress("gate", len(batches), "batches")
         results = []
-        for chunks in batches:  # one after the other: GX holds the interpreter, and each frame is 100 MB
-            result = gate_events(plan, folder, job.manifest, chunks, job.settings)
+        for batch in batches:  # one after the other: GX holds the interpreter, and each frame is 100 MB
+            result = gate_events(plan, folder, job.manifest, batch, job.settings)
             results.extend([result] if result else [])
             progress.advance(1)
         progress.finish()

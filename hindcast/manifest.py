@@ -122,17 +122,24 @@ def load_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def group_chunks(manifest: Manifest, numbers: list[int], rows: int) -> list[tuple[int, ...]]:
-    """Group chunk numbers, in order, so that a group holds about `rows` records (always at least one chunk)."""
+def group_chunks(
+    manifest: Manifest, numbers: list[int], rows: int, most_bytes: int | None = None
+) -> list[tuple[int, ...]]:
+    """Group chunk numbers, in order, so that a group holds about `rows` records (always at least one chunk).
+
+    With `most_bytes` a group also ends where its records were about so many bytes in the export, decompressed.
+    """
     groups: list[tuple[int, ...]] = []
     waiting: list[int] = []
-    held = 0
+    held, size = 0, 0
     for number in numbers:
         waiting.append(number)
-        held += manifest.chunks[number].staged_as.records
-        if held >= rows:
+        staged = manifest.chunks[number].staged_as
+        held += staged.records
+        size += staged.last_byte - staged.first_byte
+        if held >= rows or (most_bytes is not None and size >= most_bytes):
             groups.append(tuple(waiting))
-            waiting, held = [], 0
+            waiting, held, size = [], 0, 0
     return [*groups, tuple(waiting)] if waiting else groups
 
 

@@ -104,7 +104,7 @@ def _facts_of(preview: Preview) -> list[tuple[str, str]]:
     if preview.put_back:
         facts.append(("put back", f"{count_of(preview.put_back, 'row')} that these had replaced"))
     if preview.rows:
-        facts.append(("rollups", f"{', '.join(ROLLUPS)}: {count_of(preview.days, 'day')} each"))
+        facts.append(("rollups", f"{len(ROLLUPS)}, {count_of(preview.days, 'day')} each"))
         estimate = preview.estimate
         basis = "measured here" if estimate.is_measured else "a guess: nothing was rolled back here yet"
         rate = f"{estimate.rows_a_second:,.0f} rows a second, {basis}"

@@ -167,7 +167,7 @@ def test_the_format_is_detected_with_evidence() -> None:
 
 def test_records_of_other_formats_are_not_guessed_to_be_of_this_one() -> None:
     with pytest.raises(ExportError, match="fit no format"):
-        detect_format([b'{"event_type":"opened","timestamp":0,"esp":"braze","metadata":{}}'] * 3)
+        detect_format([b'{"event_type":"opened","timestamp":0,"metrics":"none","context":[],"source":"x"}'] * 3)
 
 
 def test_a_reject_shows_no_address() -> None:

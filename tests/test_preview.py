@@ -8,6 +8,7 @@ import pytest
 from loading import Import, load, make_event, query, write_export
 from undoing import ALL_DAYS, JANUARY, begin_rollback, preview, roll_back, table_digest
 
+from hindcast.rollups import ROLLUPS
 from hindcast.undo_text import render_preview, render_preview_markdown
 
 pytest_plugins = ["loading_fixtures"]
@@ -137,7 +138,7 @@ def test_the_text_is_aligned_and_ends_with_the_command(target: str, first: Impor
         "2024-01  lesson_started      30",
     ]
     assert "kept     0 rows of the live platform" in lines
-    assert "rollups  daily_events, daily_course_engagement, daily_lesson_dropoff: 2 days each" in lines
+    assert f"rollups  {len(ROLLUPS)}, 2 days each" in lines
     assert lines[-1] == f"apply    hindcast rollback --run {first.run.run_id} --allow-overlap --apply"
 
 
