@@ -94,7 +94,7 @@ def _send_set(
     from hindcast.synthetic.amplitude_scenarios import scenario_events
 
     events = scenario_events(name, first, last, with_blank_ids)
-    delivery = send_events(events, settings, seed)
+    delivery = send_events(events, settings, f"{name}-{seed}")
     click.echo(f"Amplitude ({settings.amplitude_cluster}): {delivery.sent:,} of {len(events):,} events sent")
     for reason, count in delivery.reasons.most_common():
         click.echo(f"  {count:,} not sent: {reason}", err=True)

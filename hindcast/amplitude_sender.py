@@ -25,9 +25,9 @@ class Delivery:
 
 
 def send_events(
-    events: Sequence[ScenarioEvent], settings: Settings, seed: int, advance: Callable[[int], None] = lambda done: None
+    events: Sequence[ScenarioEvent], settings: Settings, name: str, advance: Callable[[int], None] = lambda done: None
 ) -> Delivery:
-    """Send events and wait until each was accepted or refused; resending the same is no duplicate to Amplitude.
+    """Send events and wait until each was accepted or refused; sent again under the same `name` they are no duplicates to Amplitude.
 
     Raises ConfigurationError when there is no key. Of events without any usable id Amplitude wants nothing: they fail.
     """
@@ -68,7 +68,7 @@ def send_events(
                     device_id=event.device_id,
                     time=int(event.at.timestamp() * 1000),
                     event_properties={"scenario": event.scenario, "step": number},
-                    insert_id=f"scenario-{seed}-{number:03}",
+                    insert_id=f"scenario-{name}-{number:03}",
                 )
             )
         _await_answers(client, delivery, len(events))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hindcast.canonical import encode_value
 from hindcast.synthetic.amplitude_export import APP, HOUR_MS, write_amplitude
-from hindcast.synthetic.amplitude_scenarios import ScenarioEvent, scenario_events
+from hindcast.synthetic.amplitude_scenarios import SETS, ScenarioEvent, scenario_events
 from hindcast.synthetic.output import write_answers
 from hindcast.synthetic.planted import EPOCH
 from hindcast.synthetic.spec import Answers, MonthCount
@@ -34,7 +34,7 @@ def generate_scenarios(spec: ScenarioSpec, out: Path) -> Answers:
     hours: dict[int, list[bytes]] = {}
     for number, event in enumerate(events):
         hour = (event.at + UPLOADED_AFTER - EPOCH) // timedelta(milliseconds=HOUR_MS)
-        hours.setdefault(hour, []).append(encode_value(make_record(event, number, spec.seed)))
+        hours.setdefault(hour, []).append(encode_value(make_record(event, number, spec)))
     files = write_amplitude(out, sorted(hours.items()), compression=9)
     answers = _answer(spec, events)
     answers.files.extend(files)
@@ -42,16 +42,17 @@ def generate_scenarios(spec: ScenarioSpec, out: Path) -> Answers:
     return answers
 
 
-def make_record(event: ScenarioEvent, number: int, seed: int) -> dict[str, Any]:
+def make_record(event: ScenarioEvent, number: int, spec: ScenarioSpec) -> dict[str, Any]:
     """A record with all the fields an export has."""
     at, uploaded = (f"{moment:%Y-%m-%d %H:%M:%S.%f}" for moment in (event.at, event.at + UPLOADED_AFTER))
+    own = spec.seed << 64 | SETS.index(spec.name) << 32 | number + 1
     nothing = (
         "adid", "amplitude_attribution_ids", "amplitude_event_type", "device_brand", "device_carrier",
         "device_manufacturer", "dma", "idfa", "location_lat", "location_lng", "partner_id", "paying", "sample_rate",
         "source_id", "start_version", "user_creation_time", "version_name",
     )  # fmt: skip
     return dict.fromkeys(nothing) | {
-        "$insert_id": f"scenario-{seed}-{number:03}",
+        "$insert_id": f"scenario-{spec.name}-{spec.seed}-{number:03}",
         "$insert_key": None,
         "$schema": None,
         "amplitude_id": 100_000_000 + number,
@@ -88,7 +89,7 @@ def make_record(event: ScenarioEvent, number: int, seed: int) -> dict[str, Any]:
         "session_id": -1,
         "user_id": event.user_id,
         "user_properties": {"initial_referrer": "EMPTY", "initial_utm_source": "newsletter", "plan": "free"},
-        "uuid": str(UUID(int=(seed << 64 | number + 1) & (1 << 122) - 1, version=4)),
+        "uuid": str(UUID(int=own & (1 << 122) - 1, version=4)),
     }
 
 
