@@ -27,9 +27,10 @@ class Delivery:
 def send_events(
     events: Sequence[ScenarioEvent], settings: Settings, name: str, advance: Callable[[int], None] = lambda done: None
 ) -> Delivery:
-    """Send events and wait until each was accepted or refused; sent again under the same `name` they are no duplicates to Amplitude.
+    """Send events and wait until each was accepted or refused.
 
-    Raises ConfigurationError when there is no key. Of events without any usable id Amplitude wants nothing: they fail.
+    Sent again under the same `name` they are no duplicates to Amplitude. Raises ConfigurationError when there is no
+    key. Of events without any usable id Amplitude wants nothing: they fail.
     """
     from amplitude import Amplitude, BaseEvent, Config  # slow to import
 
