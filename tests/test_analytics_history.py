@@ -1,13 +1,13 @@
 """The `analytics_history` format: gold cases written from its documentation, and properties."""
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gold_cases import check_case, decide, show
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,31 +45,9 @@ def make_context(**options: bool) -> Context:
     return Context(latest=LATEST, options=options)
 
 
-def show(event: Event) -> dict[str, Any]:
-    """An event as the gold files write it: without what is absent."""
-    fields = {name: getattr(event, name) for name in event.__struct_fields__}
-    fields |= {"occurred_at": event.occurred_at.isoformat(), "payload": json.loads(encode_value(event.payload))}
-    return {name: value for name, value in fields.items() if value not in (None, "", False) or name == "payload"}
-
-
-def decide(raw: bytes, context: Context, decode: Decode = decode) -> dict[str, Any]:
-    try:
-        event = decode(raw, context)
-    except RecordError as fault:
-        return {"reject": fault.code}
-    assert isinstance(event, Event)
-    return {"event": show(event)}
-
-
 @pytest.mark.parametrize("case", sorted(folder.name for folder in GOLD.iterdir()))
 def test_records_are_read_as_documented(case: str) -> None:
-    expected = json.loads((GOLD / case / "expected.json").read_text("utf-8"))
-    context = make_context()
-    lines = (GOLD / case / "input.jsonl").read_bytes().splitlines()
-    for line, wanted in zip(lines, expected["records"], strict=True):
-        assert decide(line, context) == wanted, line.decode()
-    assert context.unknown_properties == Counter(expected.get("unknown_properties", {}))
-    assert +context.notes == Counter(expected.get("notes", {}))
+    check_case(analytics_history, GOLD / case, make_context())
 
 
 @given(events)
@@ -135,7 +113,7 @@ def test_a_mutated_record_is_decoded_or_refused_and_nothing_else_happens(
 @given(st.dictionaries(st.sampled_from(sorted(analytics_history.KNOWN_NAMES)), values, max_size=5))
 def test_any_value_in_any_field_is_decoded_or_refused(fields: dict[str, Any]) -> None:
     record = {"event_type": "a", "occurred_at": 0} | fields
-    decide(json.dumps(record).encode(), make_context())
+    decide(analytics_history, json.dumps(record).encode(), make_context())
 
 
 def test_a_secret_changes_the_hash_of_personal_values_and_the_option_turns_hashing_off() -> None:

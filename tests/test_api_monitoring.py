@@ -1,16 +1,16 @@
 """The `api_monitoring` format: gold cases from its documentation and real rows, and properties."""
 
 import json
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gold_cases import check_case, show
 from hypothesis import given
 from hypothesis import strategies as st
 from loading import count_events, load, query
-from test_analytics_history import decide, names, show, text, values
+from test_analytics_history import names, text, values
 from test_batches import show as show_outcome
 
 from hindcast.canonical import decode_value
@@ -74,13 +74,8 @@ events = st.builds(
 
 @pytest.mark.parametrize("case", sorted(folder.name for folder in GOLD.iterdir()))
 def test_records_are_read_as_documented(case: str) -> None:
-    expected = json.loads((GOLD / case / "expected.json").read_text("utf-8"))
-    context = make_context(datetime(2025, 10, 5, tzinfo=UTC) if case == "real_calls" else NOW)
-    lines = (GOLD / case / "input.jsonl").read_bytes().splitlines()
-    for line, wanted in zip(lines, expected["records"], strict=True):
-        assert decide(line, context, decode) == wanted, line.decode()
-    assert context.unknown_properties == Counter(expected.get("unknown_properties", {}))
-    assert +context.notes == Counter(expected.get("notes", {}))
+    now = datetime(2025, 10, 5, tzinfo=UTC) if case == "real_calls" else NOW
+    check_case(api_monitoring, GOLD / case, make_context(now))
 
 
 @given(events)

@@ -2,12 +2,12 @@
 
 import json
 import string
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gold_cases import check_case, decide, show
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,30 +83,9 @@ def record(**fields: Any) -> dict[str, Any]:
     } | fields  # fmt: skip
 
 
-def show(event: Event) -> dict[str, Any]:
-    """An event as the gold files write it: without what is absent."""
-    fields = {name: getattr(event, name) for name in event.__struct_fields__}
-    fields |= {"occurred_at": event.occurred_at.isoformat(), "payload": json.loads(encode_value(event.payload))}
-    return {name: value for name, value in fields.items() if value not in (None, "", False) or name == "payload"}
-
-
-def decide(raw: bytes, context: Context) -> dict[str, Any]:
-    try:
-        event = decode(raw, context)
-    except RecordError as fault:
-        return {"reject": fault.code}
-    assert isinstance(event, Event)
-    return {"event": show(event)}
-
-
 @pytest.mark.parametrize("case", sorted(folder.name for folder in GOLD.iterdir()))
 def test_records_are_read_as_documented(case: str) -> None:
-    expected = json.loads((GOLD / case / "expected.json").read_text("utf-8"))
-    context = make_context()
-    lines = (GOLD / case / "input.jsonl").read_bytes().splitlines()
-    for line, wanted in zip(lines, expected["records"], strict=True):
-        assert decide(line, context) == wanted, line.decode()
-    assert +context.notes == Counter(expected.get("notes", {}))
+    check_case(email_engagement, GOLD / case, make_context())
 
 
 @given(records)
@@ -222,12 +201,12 @@ def test_a_mutated_record_is_decoded_or_refused_and_nothing_else_happens(
 ) -> None:
     for at, put in changes:
         raw = raw[:at] + put + raw[at + 1 :]
-    decide(raw, make_context())
+    decide(email_engagement, raw, make_context())
 
 
 @given(st.dictionaries(st.sampled_from(sorted(KNOWN_NAMES)), values, max_size=5))
 def test_any_value_in_any_field_is_decoded_or_refused(fields: dict[str, Any]) -> None:
-    decide(json.dumps(record() | fields).encode(), make_context())
+    decide(email_engagement, json.dumps(record() | fields).encode(), make_context())
 
 
 def test_the_format_is_detected_with_evidence() -> None:
