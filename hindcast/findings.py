@@ -263,7 +263,11 @@ def _not_checked(findings: Findings) -> list[str]:
 
 
 def _undo(findings: Findings) -> str | None:
-    if not findings.run or not findings.counts or not findings.counts.loaded + findings.replaced:
+    if (
+        not findings.run
+        or not findings.counts
+        or not sum((findings.counts.loaded, findings.counts.derived, findings.replaced))
+    ):
         return None
     return f"hindcast rollback --run {findings.run.run_id} --apply"
 

@@ -239,6 +239,8 @@ def _headline(report: dict[str, Any], unproven: list[str]) -> str:
         return f"{count_of(new, 'event')} would be new; nothing was written"
     if report["dry_run"]:
         return f"{count_of(report['staged'], 'event')} ready to load; nothing was written"
+    if not loaded and report["derived"]:
+        return f"{count_of(report['derived'], 'event')} made from others, nothing else new"
     if not loaded and report["replaced"]:
         return f"{count_of(report['replaced'], 'row')} replaced, nothing new to load"
     if not loaded and report["conflict"]:
@@ -293,5 +295,5 @@ def _undo(report: dict[str, Any]) -> str:
         return "Nothing to undo: nothing was written."
     if report["undo"]:
         return "One command takes this run out of the table again:"
-    nothing = report["loaded"] == 0 or report["status"] == "refused"
+    nothing = (report["loaded"] == 0 and not report["derived"]) or report["status"] == "refused"
     return "Nothing to undo: no row was added." if nothing else "No undo command was recorded."

@@ -190,6 +190,12 @@ def test_a_dry_run_promises_no_proof_and_no_undo(report):
     assert summary.count("balances") == 1
 
 
+def test_events_made_from_others_are_something_to_undo(report):
+    report |= {"loaded": 0, "derived": 30, "replaced": 0, "conflict": 0, "undo": "hindcast rollback --run x --apply"}
+    summary = render_summary(report)
+    assert "30 events made from others, nothing else new" in summary and "hindcast rollback --run x" in summary
+
+
 def test_a_plan_says_what_would_be_new(report):
     rows = [{"month": "2024-07", "event_type": "t", "export": 9, "new": 6, "already_there": 2, "conflicting": 1}]
     report |= {"plan": True, "loaded": None, "verification": None, "months": rows}

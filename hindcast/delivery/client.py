@@ -49,8 +49,12 @@ class Client:
         self._pace = Pace(rate)
         self._most_unanswered = max(20, 3 * concurrency)
         self._unanswered = 0  # requests in a row that were given up
-        limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        self._http = httpx.AsyncClient(headers=target.headers, timeout=target.timeout, limits=limits)
+        # A connection a sender: httpx's pool looks through all of its connections and requests at each change.
+        shared = httpx.create_ssl_context() if target.url.startswith("https") else False
+        self._free = [
+            httpx.AsyncClient(headers=target.headers, timeout=target.timeout, verify=shared) for _ in range(concurrency)
+        ]
+        self._all = tuple(self._free)
 
     async def __aenter__(self) -> "Client":
         return self
@@ -58,7 +62,8 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        for http in self._all:
+            await http.aclose()
 
     async def send(self, items: list[Item]) -> list[Outcome]:
         """Send records in one request; one that is refused as a batch is sent in halves.
@@ -98,15 +103,18 @@ class Client:
         await self._pace.turn(len(items))
         is_batch = self._target.batch_url is not None
         body = b'{"events":[%s]}' % b",".join([item.raw for item in items]) if is_batch else items[0].raw
+        http = self._free.pop()
         began = time.perf_counter()
         try:
-            answer = await self._http.post(self._target.batch_url or self._target.url, content=body)
+            answer = await http.post(self._target.batch_url or self._target.url, content=body)
         except httpx.TimeoutException:
             self._count("timeout", began)
             raise _Again(f"no answer within {self._target.timeout:g} s") from None
         except httpx.TransportError as error:
             self._count("no connection", began)
             raise _Again(f"{type(error).__name__}: {error}") from None
+        finally:
+            self._free.append(http)
         self._count(str(answer.status_code), began)
         if answer.status_code == 429 or answer.status_code >= 500:
             wait = read_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
