@@ -1,15 +1,18 @@
 """What a check, a phase and a run came to, and the report of them."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import httpx
 import psycopg
 
+from hindcast.atomic import write_atomically
 from hindcast.errors import HindcastError, VerificationError
 from hindcast.times import format_utc
 
@@ -170,6 +173,15 @@ def render_markdown(report: AcceptanceReport) -> str:
     ]
     head = ["| phase | check | status | seconds | detail |", "|---|---|---|---|---|"]
     return "\n".join([f"**{report.summary}**", "", *head, *rows])
+
+
+def write_report(report: AcceptanceReport, folder: Path) -> Path:
+    """Write report.txt and report.json into a folder of the run's own; returns the path of report.txt."""
+    path = folder / f"acceptance-{report.mode}-{report.started_at:%Y%m%dT%H%M%S%f}" / "report.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path.with_suffix(".json"), (json.dumps(report.as_dict()) + "\n").encode())
+    write_atomically(path, (render_table(report) + "\n").encode())
+    return path
 
 
 def _one_line(error: Exception) -> str:

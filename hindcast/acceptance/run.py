@@ -21,9 +21,14 @@ class Progression:
     def __init__(self, mode: Mode, place: str) -> None:
         self.report = AcceptanceReport(mode, place)
 
+    @property
+    def is_blocked(self) -> bool:
+        """True when a phase did not pass: the later ones are not started."""
+        return any(earlier.status not in ("passed", "skipped") for earlier in self.report.phases)
+
     def take(self, phase: Phase[Stage], stage: Stage) -> PhaseResult:
         """Run a phase, or note that it was not started because an earlier one did not pass."""
-        if any(earlier.status not in ("passed", "skipped") for earlier in self.report.phases):
+        if self.is_blocked:
             checks = [CheckResult(name_check(check), "not started") for check in phase.checks]
         else:
             checks = [run_check(check, stage) for check in phase.checks]
