@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from flows.cli_acceptance import acceptance
 from flows.cli_capture import capture, capture_token, objects
 from flows.cli_database import db, psql
 from flows.cli_deliver import deliver
@@ -211,6 +212,7 @@ for command in (
     capture_token,
     objects,
     s3_keys,
+    acceptance,
 ):
     cli.add_command(command)
 

@@ -41,6 +41,11 @@ def name_restore() -> str:
     return f"restore {str(flow_run.parameters.get('archive', '')).rstrip('/').rpartition('/')[2][:8]}"
 
 
+def name_acceptance() -> str:
+    """`acceptance local`."""
+    return f"acceptance {flow_run.parameters.get('mode', 'local')}"
+
+
 def _name(verb: str) -> str:
     parameters = flow_run.parameters
     file = PurePosixPath(str(parameters.get("file", ""))).name

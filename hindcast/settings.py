@@ -164,6 +164,54 @@ class Settings(BaseSettings):
         None, description="project tokens that may capture, with commas between, besides those in the database"
     )
 
+    llma_test_mode: Literal["local", "production"] = Field(
+        "local",
+        validation_alias=AliasChoices("LLMA_TEST_MODE", "llma_test_mode"),
+        description="mode of `hindcast acceptance` when no --mode is given",
+    )
+    llma_team_id: str = Field(
+        "",
+        validation_alias=AliasChoices("LLMA_TEAM_ID", "llma_team_id"),
+        description="acceptance, production mode: whose objects are read; default: the team of POSTHOG_PROJECT_API_KEY",
+    )
+    capture_endpoint: str = Field(
+        "",
+        validation_alias=AliasChoices("CAPTURE_ENDPOINT", "capture_endpoint"),
+        description="acceptance: the endpoint to look at; empty in local mode = one of its own is started",
+    )
+    posthog_host: str = Field(
+        "",
+        validation_alias=AliasChoices("POSTHOG_HOST", "posthog_host"),
+        description="acceptance, production mode: where the query API is, such as https://us.posthog.com",
+    )
+    posthog_project_id: str = Field(
+        "",
+        validation_alias=AliasChoices("POSTHOG_PROJECT_ID", "posthog_project_id"),
+        description="acceptance, production mode: the project's number",
+    )
+    posthog_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("POSTHOG_API_KEY", "posthog_api_key"),
+        description="acceptance, production mode: a personal key (phx_…) that may read queries",
+    )
+    posthog_project_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("POSTHOG_PROJECT_API_KEY", "posthog_project_api_key"),
+        description="acceptance, production mode: the project token (phc_…); only its team is used",
+    )
+    acceptance_events: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        20, description="acceptance, production mode: the latest so many events are looked at"
+    )
+    acceptance_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        7, description="acceptance, production mode: how old they may be"
+    )
+    acceptance_delay_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
+        0.2, description="acceptance, production mode: pause between requests"
+    )
+    acceptance_largest_download: Annotated[int, Field(ge=1)] = Field(
+        1024 * 1024, description="acceptance, production mode: values of more bytes are not downloaded"
+    )
+
     @property
     def staging_dir(self) -> Path:
         """Where staged chunks live, one folder a plan."""

@@ -203,21 +203,26 @@ class _Taken(Exception):
     """The key is there already."""
 
 
-def make_client(patience: Patience) -> "S3Client":
-    """A client that tries once: trying again is ours, with one rule for every fault."""
+def make_client(patience: Patience, endpoint_url: str | None = None, is_signed: bool = True) -> "S3Client":
+    """A client that tries once: trying again is ours, with one rule for every fault.
+
+    `endpoint_url` is for another store than the environment's; one that never answers needs no signature, and no keys.
+    """
     import os
 
     import boto3
+    from botocore import UNSIGNED
     from botocore.config import Config
 
     config = Config(
+        signature_version=None if is_signed else UNSIGNED,
         retries={"mode": "standard", "total_max_attempts": 1},
         connect_timeout=patience.connect_timeout_seconds,
         read_timeout=patience.read_timeout_seconds,
         max_pool_connections=64,
     )
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return boto3.client("s3", region_name=region, config=config)
+    return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
 
 
 def _code_of(error: ClientError) -> str:
