@@ -7,6 +7,7 @@ import click
 from flows.cli_amplitude import amplitude
 from flows.cli_api_monitoring import api_monitoring
 from flows.cli_email import email_engagement
+from flows.cli_llm_analytics import llm_analytics
 from flows.generator_options import seed_and_out, write_and_tell
 from flows.terminal import fail
 
@@ -39,3 +40,4 @@ def analytics_history(count: int, seed: int, out: Path, parts: int, defects: boo
 generate.add_command(amplitude)
 generate.add_command(api_monitoring)
 generate.add_command(email_engagement)
+generate.add_command(llm_analytics)

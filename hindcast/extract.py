@@ -86,7 +86,9 @@ def make_context(plan: Plan, settings: Settings) -> Context:
     """What decoding needs, from the plan and the settings (the secret is in no plan)."""
     secret = settings.pii_secret
     key = secret.get_secret_value().encode() if secret else None
-    return Context(latest=plan.latest, tenant=plan.tenant, options=plan.options, pii_key=key)
+    context = Context(latest=plan.latest, tenant=plan.tenant, options=plan.options, pii_key=key)
+    context.bucket, context.inline_bytes = plan.bucket, plan.inline_bytes
+    return context
 
 
 def _stage_limited(

@@ -17,9 +17,10 @@ from hindcast.conflicts import Conflict
 from hindcast.copying import copy_rows
 from hindcast.database import connect
 from hindcast.derived_keys import make_derived
-from hindcast.errors import GateError
+from hindcast.errors import GateError, StoreUnavailable
 from hindcast.known import KnownRow, Verdict, ask_table
 from hindcast.ledger import Counts
+from hindcast.llm_objects import ObjectsSwept, PutObjects, put_objects
 from hindcast.manifest import Chunk, load_manifest, read_conflicts
 from hindcast.pace import Pace
 from hindcast.people_links import assign_people
@@ -84,11 +85,12 @@ _INSERT_CONFLICT: Final = (
 
 @dataclass(frozen=True)
 class _Work:
-    """A chunk about to be loaded; `conflicts` are those with other records of the export."""
+    """A chunk about to be loaded; `conflicts` are those with other records of the export, and with objects."""
 
     chunk: Chunk
     staged: StagedRows
     conflicts: list[Conflict]
+    put: PutObjects = field(default_factory=PutObjects)
 
 
 class _Loader:
@@ -100,38 +102,60 @@ class _Loader:
         work = _Work(chunk, read_staged_rows(self._folder, chunk, self._task.source), conflicts)
         for tries_left in reversed(range(_TRIES)):
             try:
-                return self._load_once(connection, work)
+                return self._load_once(connection, self._put_objects(connection, work))
             except psycopg.errors.UniqueViolation:
                 self._asks_first = True
                 if not tries_left:
                     raise
+            except ObjectsSwept:
+                if not tries_left:
+                    raise StoreUnavailable(f"{chunk.part}: objects are swept as fast as they are put") from None
         raise AssertionError("the last try returns or raises")
+
+    def _put_objects(self, connection: psycopg.Connection, work: _Work) -> _Work:
+        if self._find_loaded(connection, work.chunk):
+            return work
+        put = put_objects(connection, self._folder, work.chunk, work.staged, self._task.run_id)
+        if not put.conflicts:
+            return replace(work, put=put)
+        staged = work.staged.without_lines({conflict.line for conflict in put.conflicts})
+        return replace(work, staged=staged, conflicts=[*work.conflicts, *put.conflicts], put=put)
+
+    def _find_loaded(self, connection: psycopg.Connection, chunk: Chunk) -> Counts | None:
+        row = connection.execute(
+            "SELECT lines, loaded, derived, duplicate, conflict, rejected, skipped, out_of_window,"
+            " sanitised FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
+            (self._task.run_id, chunk.number),
+        ).fetchone()
+        return Counts(*row) if row else None
 
     def _load_once(self, connection: psycopg.Connection, work: _Work) -> Counts:
         with connection.transaction():
-            row = connection.execute(
-                "SELECT lines, loaded, derived, duplicate, conflict, rejected, skipped, out_of_window,"
-                " sanitised FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
-                (self._task.run_id, work.chunk.number),
-            ).fetchone()
-            if row:
-                return Counts(*row)
+            loaded = self._find_loaded(connection, work.chunk)
+            if loaded:
+                return loaded
             work = replace(work, staged=assign_people(connection, self._folder, work.staged))
             verdict = ask_table(connection, work.staged, self._asks_first, self._task.asks_own_ids)
-            if verdict.conflicts and self._task.on_conflict == "fail":
-                line = work.staged.line(verdict.conflicts[0].row)
+            contradicting = [work.staged.line(found.row) for found in verdict.conflicts]
+            contradicting += [conflict.line for conflict in work.put.conflicts]
+            if contradicting and self._task.on_conflict == "fail":
                 raise GateError(
-                    f"{work.chunk.part} line {line}: contradicts a row of the table "
-                    f"({len(verdict.conflicts)} in this chunk), and --on-conflict is fail; "
+                    f"{work.chunk.part} line {contradicting[0]}: contradicts a row of the table "
+                    f"({len(contradicting)} in this chunk), and --on-conflict is fail; "
                     "see them with --on-conflict keep"
                 )
-            return self._write(connection, work, verdict)
+            counts = self._write(connection, work, verdict)
+            kept = set(self._written(verdict)) | set(verdict.duplicates)
+            lines = {work.staged.line(row) for row in kept}
+            work.put.commit(connection, sorted(lines & work.put.claims.keys()))
+        work.put.withdraw_others(connection, lines)
+        return counts
 
     def _write(self, connection: psycopg.Connection, work: _Work, verdict: Verdict) -> Counts:
         staged = work.staged
         chunk_id, now = _draw_chunk_id(connection)
         is_replacing = self._task.on_conflict == "replace"
-        written = sorted(verdict.new + [c.row for c in verdict.conflicts if is_replacing])
+        written = self._written(verdict)
         if len(written) < len(staged):
             staged = staged.take(written)
         days = staged.days()
@@ -151,6 +175,10 @@ class _Loader:
         }
         connection.execute(_INSERT_CHUNK, facts | asdict(counts) | _describe_place(work.chunk))
         return counts
+
+    def _written(self, verdict: Verdict) -> list[int]:
+        is_replacing = self._task.on_conflict == "replace"
+        return sorted(verdict.new + [c.row for c in verdict.conflicts if is_replacing])
 
     def _write_conflicts(self, connection: psycopg.Connection, work: _Work, verdict: Verdict, chunk_id: int) -> None:
         """Note every conflict; when replacing, take the contradicted rows out and keep them whole."""
@@ -190,7 +218,7 @@ def _count(work: _Work, verdict: Verdict) -> Counts:
         lines=staged_as.records,
         loaded=len(verdict.new),
         duplicate=chunk.duplicate + len(verdict.duplicates),
-        conflict=chunk.conflict + len(verdict.conflicts),
+        conflict=chunk.conflict + len(verdict.conflicts) + len(work.put.conflicts),
         rejected=staged_as.rejected,
         skipped=staged_as.skipped,
         out_of_window=staged_as.out_of_window,

@@ -19,6 +19,7 @@ from hindcast.derived_choice import CandidatePlace, choose_derived
 from hindcast.derived_staging import write_chosen
 from hindcast.errors import ExportError
 from hindcast.event import format_id
+from hindcast.llm_staging import tell_objects_apart
 from hindcast.people import settle_people
 from hindcast.plan import Plan
 from hindcast.repeats import ChunkPlace, Repeat, find_repeats
@@ -83,6 +84,7 @@ def seal_manifest(
     staged = [(segment, chunk) for segment in segments for chunk in segment.chunks]
     places = [ChunkPlace(segment.number, chunk.row_group, chunk.staged) for segment, chunk in staged]
     repeats = find_repeats(folder, places, last_wins=plan.on_conflict == "replace")
+    repeats = tell_objects_apart(folder, places, repeats)
     duplicates = Counter(repeat.chunk for repeat in repeats if not repeat.is_conflict)
     conflicts = Counter(repeat.chunk for repeat in repeats if repeat.is_conflict)
     chunks = [
@@ -255,7 +257,7 @@ def _describe(folder: Path, chunks: list[Chunk], repeat: Repeat) -> Conflict:
         event_id=format_id(other["event_id"]),
         part=chunk.part,
         line=chunk.line_base + other["line"],
-        fields=diff_rows(kept, other),
+        fields=diff_rows(kept, other) or {"(object)": ["other bytes", "other bytes"]},
         against=f"{winner.part} line {winner.line_base + kept['line']}",
     )
 

@@ -16,6 +16,7 @@ from hindcast.event import IDENTITY_VERSION
 from hindcast.export import DAMAGE, Bounds, Part, find_parts, open_part
 from hindcast.formats import detect_format, find_format
 from hindcast.formats.base import read_options
+from hindcast.objects.store import bucket_of
 from hindcast.records import Progress, iter_lines
 from hindcast.settings import Settings
 from hindcast.times import FUTURE_TOLERANCE
@@ -66,6 +67,8 @@ class Plan(msgspec.Struct, frozen=True):
     max_line_bytes: int
     latest: datetime
     plan_hash: str
+    bucket: str = "llma"  # these two are of LLM events only
+    inline_bytes: int = 4_096
 
     @property
     def folder_name(self) -> str:
@@ -103,6 +106,8 @@ def make_plan(request: Request, settings: Settings, now: datetime) -> Plan:
         "identity_version": IDENTITY_VERSION,
         "pii_key": _fingerprint_secret(settings),
     }
+    if name == "llm_analytics":
+        facts |= {"bucket": bucket_of(settings), "inline_bytes": settings.llm_inline_bytes}
     return Plan(
         file=request.file,
         dataset=dataset,
@@ -120,6 +125,8 @@ def make_plan(request: Request, settings: Settings, now: datetime) -> Plan:
         max_line_bytes=LINE_LIMITS.get(name, DEFAULT_LINE_LIMIT),
         latest=now + FUTURE_TOLERANCE,
         plan_hash=hashlib.sha256(encode_value(facts)).hexdigest(),
+        bucket=bucket_of(settings),
+        inline_bytes=settings.llm_inline_bytes,
     )
 
 

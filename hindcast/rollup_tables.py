@@ -145,3 +145,19 @@ esp_latency: Final = Table(
     Column("p50_seconds", Double),
     Column("p95_seconds", Double),
 )
+
+daily_llm_usage: Final = Table(
+    "daily_llm_usage",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("team", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("calls", BigInteger),
+    Column("input_tokens", Numeric),
+    Column("output_tokens", Numeric),
+    Column("p50_seconds", Numeric),
+    Column("p95_seconds", Numeric),
+    Column("errors", BigInteger),
+    Column("bytes_offloaded", Numeric),
+)

@@ -160,6 +160,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("LLMA_S3_BUCKET", "llma_s3_bucket"),
         description="bucket of large values of LLM events; locally a folder, `llma` when empty",
     )
+    llm_inline_bytes: Annotated[int, Field(ge=256, le=1_048_576)] = Field(
+        4_096, description="a longer value of an imported LLM event goes to the object store"
+    )
     capture_tokens: SecretStr | None = Field(
         None, description="project tokens that may capture, with commas between, besides those in the database"
     )

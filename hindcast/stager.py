@@ -17,6 +17,7 @@ from hindcast.event import Event, Skipped
 from hindcast.event_columns import EventColumns
 from hindcast.formats import decode_batch, find_format
 from hindcast.formats.base import Context
+from hindcast.llm_staging import ObjectStager
 from hindcast.people import Sightings
 from hindcast.plan import Plan
 from hindcast.records import Batch, Progress
@@ -66,6 +67,7 @@ class Stager:
         self._skips: dict[str, int] = {}
         self._row_groups = 0
         self._derived = DerivedStager(self._format, plan.options, folder, segment.number)
+        self._objects = ObjectStager(folder, segment.number)
         self._sightings = Sightings(plan.format)
         self._begin_chunk()
 
@@ -89,6 +91,7 @@ class Stager:
         finally:
             self._rejects_file.close()
             self._derived.discard()
+            self._objects.discard()
             self._aside.unlink(missing_ok=True)  # renamed by now when all went well
             self._rejects_aside.unlink(missing_ok=True)
 
@@ -102,6 +105,7 @@ class Stager:
             shown = self._format.redact(name)
             segment.unknown_properties[shown] = segment.unknown_properties.get(shown, 0) + count
         self._derived.seal()
+        self._objects.seal()
         self._aside.rename(segment_path(self._folder, segment.number, "parquet"))
         self._rejects_aside.rename(segment_path(self._folder, segment.number, "rejects.jsonl"))
         self._sightings.write(self._folder, segment.number)
@@ -149,6 +153,7 @@ class Stager:
             self._skips[_NOT_IMPORTED] = self._skips.get(_NOT_IMPORTED, 0) + len(events)
             return
         self._columns.extend(events, numbers, offsets)
+        self._objects.add(events, numbers)
         self._sightings.extend(events, numbers)
 
     def _set_aside(self, outcomes: list[Event | Skipped | RecordError], batch: Batch) -> None:

@@ -19,6 +19,7 @@ from hindcast.database import connect
 from hindcast.derived_keys import chosen_rows
 from hindcast.derived_proof import DerivedProof, LoadedChunk, prove_derived
 from hindcast.known import Matches, fetch_by_id, match_rows
+from hindcast.llm_proof import KEPT_FAULTS, ObjectProof, prove_objects
 from hindcast.load import LoadTask
 from hindcast.manifest import Chunk, Manifest, load_manifest
 from hindcast.people_links import look_up_people
@@ -58,6 +59,7 @@ class ChunkProof:
     months: list[tuple[str, str, int, int]] = field(default_factory=list)  # month, type, export, table
     differences: list[Difference] = field(default_factory=list)
     derived: DerivedProof = field(default_factory=DerivedProof)
+    objects: ObjectProof = field(default_factory=ObjectProof)
 
 
 @dataclass
@@ -125,6 +127,7 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
     if unidentified:
         lacking = f"{sum(unidentified):,} events are of a person that identity_links lacks"
         verification.add_check("people", not sum(unidentified), lacking)
+    _check_objects(verification, [proof.objects for proof in proofs])
     broken = [proof.chunk for proof in proofs if not proof.is_digest_equal]
     verification.add_check(
         "chunk digests",
@@ -133,6 +136,19 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
         + (f"; chunks {broken[:10]} differ" if broken else ""),
     )
     return verification
+
+
+def _check_objects(verification: Verification, proofs: Sequence[ObjectProof]) -> None:
+    ranges, wrong = sum(p.ranges for p in proofs), sum(p.wrong for p in proofs)
+    if not ranges:
+        return
+    faults = "".join(f"; {fault}" for fault in [fault for p in proofs for fault in p.faults][:KEPT_FAULTS])
+    verification.add_check(
+        "objects",
+        not wrong,
+        f"{ranges:,} values of {sum(p.size_bytes for p in proofs):,} bytes read back by their references,"
+        f" {wrong:,} not as they were staged{faults}",
+    )
 
 
 def _sum_months(proofs: Sequence[ChunkProof]) -> list[tuple[str, str, int, int]]:
@@ -176,6 +192,7 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: Arch
     proof.is_digest_equal = are_others or digest_rows(to_matrix(list(own)), to_matrix(list(own.values()))) == digest
     chosen = chosen_rows(Path(task.folder), chunk, task.source)
     proof.derived = prove_derived(connection, chosen, LoadedChunk(chunk_id, derived), archived)
+    proof.objects = prove_objects(Path(task.folder), chunk, staged)
     proof.differences = _name_differences(connection, chunk, staged.take(wrong[:KEPT_DIFFERENCES]))
     return proof
 

@@ -56,6 +56,7 @@ GRANT SELECT, INSERT, DELETE ON
 TO hindcast_loader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON first_seen_users TO hindcast_loader;
 GRANT SELECT, INSERT, DELETE ON daily_email_engagement, minute_engagement, esp_latency TO hindcast_loader;
+GRANT SELECT, INSERT, DELETE ON daily_llm_usage TO hindcast_loader;
 GRANT SELECT, INSERT ON identity_links TO hindcast_loader;
 GRANT SELECT ON lesson_dropoff, hindcast_run_events TO hindcast_loader;
 -- Proving a run again: which of its rows were rolled back since.
@@ -78,6 +79,7 @@ GRANT SELECT ON
     daily_email_engagement,
     minute_engagement,
     esp_latency,
+    daily_llm_usage,
     campaign_engagement,
     engagement_profile,
     lesson_dropoff,

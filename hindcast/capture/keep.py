@@ -19,7 +19,7 @@ from hindcast.known import fetch_own
 from hindcast.llm_events import SOURCE, put_references
 from hindcast.objects.keys import ObjectUrl
 from hindcast.objects.ledger import Claim, Owner, claim_object, commit_object, withdraw
-from hindcast.objects.multipart import MultipartObject, build_object
+from hindcast.objects.multipart import MultipartObject, build_object, describe_object
 from hindcast.objects.store import ObjectStore
 from hindcast.objects.teams import key_of
 
@@ -76,12 +76,7 @@ class Keeper:
             )
         try:
             if not claim.is_committed:
-                about = {
-                    "team": team,
-                    "event-uuid": own_id,
-                    "content-type": bundle.content_type,
-                    "part-count": str(len(bundle.ranges)),
-                }
+                about = describe_object(team, own_id, bundle.content_type, len(bundle.ranges))
                 self.store.put(key, bundle.content, bundle.content_type, about)
             references = {
                 name: str(ObjectUrl(self.store.bucket, key, first, last))

@@ -5,11 +5,11 @@ from typing import Final
 
 from hindcast.errors import ConfigurationError, ExportError, RecordError
 from hindcast.event import Event, Skipped
-from hindcast.formats import amplitude, analytics_history, api_monitoring, email_engagement
+from hindcast.formats import amplitude, analytics_history, api_monitoring, email_engagement, llm_analytics
 from hindcast.formats.base import Context, Format, decode_or_fault
 
 FORMATS: Final[dict[str, Format]] = {
-    module.NAME: module for module in (amplitude, analytics_history, api_monitoring, email_engagement)
+    module.NAME: module for module in (amplitude, analytics_history, api_monitoring, email_engagement, llm_analytics)
 }
 
 

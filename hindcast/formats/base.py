@@ -43,6 +43,8 @@ class Context:
     tenant: str = ""
     options: Mapping[str, bool] = field(default_factory=dict)
     pii_key: bytes | None = None
+    bucket: str = "llma"  # of the objects that large values go to
+    inline_bytes: int = 4_096  # a longer value of an LLM event goes to an object
     notes: Counter[str] = field(default_factory=Counter)
     unknown_properties: Counter[str] = field(default_factory=Counter)
 

@@ -113,6 +113,14 @@ def withdraw(connection: psycopg.Connection, store: ObjectStore, claim: Claim) -
     return bool(found)
 
 
+def release(connection: psycopg.Connection, claim: Claim) -> None:
+    """Give a claim up and leave the object, whose bytes are somebody else's."""
+    connection.execute(
+        "DELETE FROM llm_objects WHERE bucket = %s AND key = %s AND claim = %s AND state = 'pending'",
+        (claim.bucket, claim.key, claim.token),
+    )
+
+
 def sweep(connection: psycopg.Connection, store: ObjectStore, grace: timedelta, is_dry_run: bool = False) -> Sweep:
     """Remove objects that were claimed longer than `grace` ago and never committed. One transaction an object."""
     swept = Sweep()

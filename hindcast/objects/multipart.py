@@ -88,6 +88,11 @@ def build_object(values: Iterable[Value]) -> MultipartObject:
     return MultipartObject(Content(pieces), boundary, ranges)
 
 
+def describe_object(team: str, event_uuid: str, content_type: str, part_count: int) -> dict[str, str]:
+    """The metadata of an event's object."""
+    return {"team": team, "event-uuid": event_uuid, "content-type": content_type, "part-count": str(part_count)}
+
+
 def parse_part(data: bytes) -> Part:
     """Read the bytes of one range; raises ObjectError when they are not exactly one part."""
     head, separator, body = data.partition(b"\r\n\r\n")

@@ -63,6 +63,11 @@ def read_object(store: ObjectStore, key: str, first: int = 0, last: int | None =
     return b"".join(store.stream(key, first, last))
 
 
+def bucket_of(settings: Settings) -> str:
+    """The bucket that objects go to; opens no store."""
+    return settings.llma_s3_bucket or "llma"
+
+
 def open_store(settings: Settings) -> ObjectStore:
     """S3 when LLMA_S3_BUCKET is set or HINDCAST_OBJECT_STORE says so, else folders in HINDCAST_HOME."""
     from hindcast.objects.local import LocalStore
@@ -71,4 +76,4 @@ def open_store(settings: Settings) -> ObjectStore:
     kind = settings.object_store
     if kind == "s3" or (kind == "auto" and settings.llma_s3_bucket):
         return S3Store(settings.llma_s3_bucket)
-    return LocalStore(settings.home / "objects", settings.llma_s3_bucket or "llma")
+    return LocalStore(settings.home / "objects", bucket_of(settings))

@@ -28,6 +28,7 @@ ROLLUPS: Final[dict[str, frozenset[str] | None]] = {
     "daily_email_engagement": frozenset({"email_engagement"}),
     "minute_engagement": frozenset({"email_engagement"}),
     "esp_latency": frozenset({"email_engagement"}),
+    "daily_llm_usage": frozenset({"llm_analytics"}),
 }
 
 FIRST_SEEN: Final = "daily_active_users"  # its newcomers depend on other days, too

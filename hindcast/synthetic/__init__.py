@@ -7,6 +7,7 @@ from hindcast.synthetic.amplitude import generate_amplitude
 from hindcast.synthetic.analytics_history import generate_analytics_history
 from hindcast.synthetic.api_monitoring import generate_api_monitoring
 from hindcast.synthetic.email_engagement import generate_email_engagement
+from hindcast.synthetic.llm_analytics import generate_llm_analytics
 from hindcast.synthetic.spec import Answers, GenerateSpec
 
 __all__ = ["GENERATORS", "Answers", "GenerateSpec", "generate"]
@@ -16,6 +17,7 @@ GENERATORS: dict[str, Callable[[GenerateSpec], Answers]] = {
     "analytics_history": generate_analytics_history,
     "api_monitoring": generate_api_monitoring,
     "email_engagement": generate_email_engagement,
+    "llm_analytics": generate_llm_analytics,
 }
 
 

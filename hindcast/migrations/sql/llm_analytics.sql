@@ -30,3 +30,19 @@ COMMENT ON COLUMN llm_objects.run_id IS 'the import it belongs to; null: capture
 COMMENT ON COLUMN llm_objects.claim IS 'the last writer that took it up: only that one may take it back';
 CREATE INDEX llm_objects_pending ON llm_objects (created_at) WHERE state = 'pending';
 CREATE INDEX llm_objects_run_id ON llm_objects (run_id) WHERE run_id IS NOT NULL;
+
+CREATE TABLE daily_llm_usage (
+    day date NOT NULL,
+    team text NOT NULL,
+    model text NOT NULL,
+    provider text NOT NULL,
+    calls bigint NOT NULL,
+    input_tokens numeric NOT NULL,
+    output_tokens numeric NOT NULL,
+    p50_seconds numeric,
+    p95_seconds numeric,
+    errors bigint NOT NULL,
+    bytes_offloaded numeric NOT NULL,
+    PRIMARY KEY (day, team, model, provider)
+);
+COMMENT ON COLUMN daily_llm_usage.p95_seconds IS 'the smallest latency that at least 95 % of the calls stayed within';
