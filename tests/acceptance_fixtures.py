@@ -10,8 +10,12 @@ from accepting import MakeStage, QueryServer
 
 from hindcast.acceptance.endpoint import served_capture
 from hindcast.acceptance.local import LocalStage
+from hindcast.acceptance.payloads import make_mixed
+from hindcast.acceptance.request import build_request
 from hindcast.database import connect
+from hindcast.llm_events import BLOB_NAMES
 from hindcast.objects.local import LocalStore
+from hindcast.objects.s3 import S3Store
 from hindcast.objects.store import ObjectStore
 from hindcast.settings import load_settings
 
@@ -56,3 +60,29 @@ def query_server(configured: str) -> Iterator[Callable[[str], QueryServer]]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture
+def platform(
+    make_stage: MakeStage, bucket: str, query_server: Callable[[str], QueryServer], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[QueryServer]:
+    """A platform with events of one team, and the environment that production mode needs."""
+    store = S3Store(bucket)
+    stage = make_stage(store, store)
+    team, other = stage.make_team(), stage.make_team()
+    for number, kind in enumerate(BLOB_NAMES):
+        payloads = {f"value_{n}": payload for n, payload in enumerate(make_mixed(number, number))}
+        request = build_request(kind, payloads, frozenset(["value_1"]))
+        assert stage.send(team, request).status_code == stage.send(other, request).status_code == 200
+    server = query_server(team.team)
+    for name, value in {
+        "POSTHOG_HOST": f"{server.url}/",
+        "POSTHOG_PROJECT_ID": "7",
+        "POSTHOG_API_KEY": QueryServer.KEY,
+        "POSTHOG_PROJECT_API_KEY": team.token,
+        "CAPTURE_ENDPOINT": server.url,
+        "LLMA_S3_BUCKET": bucket,
+        "HINDCAST_ACCEPTANCE_DELAY_SECONDS": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield server

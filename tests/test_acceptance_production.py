@@ -1,23 +1,19 @@
 """Production mode of acceptance: what it sees, and that it cannot write."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
 import httpx
 import pytest
-from accepting import MakeStage, QueryServer
+from accepting import QueryServer
 from loading import query
 
 from hindcast.acceptance.guard import Pacer, ReadOnlyStore, WriteRefused, make_reading_client, refuse_writing_operations
 from hindcast.acceptance.outcome import AcceptanceReport, render_table
-from hindcast.acceptance.payloads import make_mixed
 from hindcast.acceptance.production import production_stage
 from hindcast.acceptance.production_checks import PHASES
-from hindcast.acceptance.request import build_request
 from hindcast.acceptance.run import run_phases
 from hindcast.errors import AccessRefused, ConfigurationError
-from hindcast.llm_events import BLOB_NAMES
 from hindcast.objects.content import Content
 from hindcast.objects.s3 import Patience, S3Store, make_client
 from hindcast.settings import load_settings
@@ -25,32 +21,6 @@ from hindcast.settings import load_settings
 pytest_plugins = ["loading_fixtures", "objects_fixtures", "acceptance_fixtures"]
 URL = "http://127.0.0.1:9/api/projects/7/query"
 SELECT = {"query": {"kind": "HogQLQuery", "query": "SELECT 1", "values": {}}}
-
-
-@pytest.fixture
-def platform(
-    make_stage: MakeStage, bucket: str, query_server: Callable[[str], QueryServer], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[QueryServer]:
-    """A platform with events of one team, and the environment that production mode needs."""
-    store = S3Store(bucket)
-    stage = make_stage(store, store)
-    team, other = stage.make_team(), stage.make_team()
-    for number, kind in enumerate(BLOB_NAMES):
-        payloads = {f"value_{n}": payload for n, payload in enumerate(make_mixed(number, number))}
-        request = build_request(kind, payloads, frozenset(["value_1"]))
-        assert stage.send(team, request).status_code == stage.send(other, request).status_code == 200
-    server = query_server(team.team)
-    for name, value in {
-        "POSTHOG_HOST": f"{server.url}/",
-        "POSTHOG_PROJECT_ID": "7",
-        "POSTHOG_API_KEY": QueryServer.KEY,
-        "POSTHOG_PROJECT_API_KEY": team.token,
-        "CAPTURE_ENDPOINT": server.url,
-        "LLMA_S3_BUCKET": bucket,
-        "HINDCAST_ACCEPTANCE_DELAY_SECONDS": "0",
-    }.items():
-        monkeypatch.setenv(name, value)
-    yield server
 
 
 def run() -> AcceptanceReport:
@@ -92,6 +62,13 @@ def test_a_range_that_is_no_part_is_found(platform: QueryServer) -> None:
     platform.team = event.team
     report = run()
     assert "failed" in {phase.status for phase in report.phases}
+
+
+def test_objects_in_another_bucket_are_told(platform: QueryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    events_bucket = load_settings().llma_s3_bucket
+    monkeypatch.setenv("LLMA_S3_BUCKET", "another-bucket")
+    detail = detail_of(run(), "objects are there with their metadata")
+    assert detail == f"bucket {events_bucket}: this reader sees another-bucket only"
 
 
 def test_an_unknown_project_fails_phase_1_with_what_to_check(
