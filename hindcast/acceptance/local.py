@@ -105,6 +105,11 @@ class LocalStage:
         with self._lock:
             removed = remove_teams(self.connection, self.store, self._teams)
             require_nothing(self.connection, self.store, self._teams)
+        require(
+            not removed.missing,
+            f"removed {removed}; {removed.missing:,} objects that the endpoint noted are not in {self.store}: it keeps"
+            " them elsewhere; `hindcast objects sweep --unlisted` with its settings removes them",
+        )
         return f"removed {removed}; nothing is left of {len(self._teams)} teams"
 
     def close(self) -> None:

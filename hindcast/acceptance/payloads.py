@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import string
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,20 +34,26 @@ class Payload:
 
 
 def make_payload(size: int, content_type: str, seed: int) -> Payload:
-    """A value of exactly so many bytes, at least 16: JSON that parses, UTF-8 text, or bytes of every value."""
+    """A value of exactly so many bytes, at least 32: JSON that parses, UTF-8 text, or bytes of every value."""
     draw = random.Random(f"{seed}:{size}:{content_type}")
     if content_type == BINARY:
         return Payload(draw.randbytes(size), content_type)
-    block = " ".join(draw.choice(_WORDS) for _ in range(min(2_000, size // 4))) + " "
     if content_type == JSON:
-        # Lone quotes and line breaks are escaped by JSON itself; the rest is filled with one-byte characters.
-        unit = json.dumps(block, ensure_ascii=False)[1:-1].encode()
         head, tail = b'{"text":"', b'"}'
-        whole = unit * ((size - len(head) - len(tail)) // len(unit))
-        return Payload(head + whole + b"x" * (size - len(head) - len(tail) - len(whole)) + tail, content_type)
-    unit = block.encode()
-    whole = unit * (size // len(unit))
-    return Payload(whole + b"x" * (size - len(whole)), content_type)
+        return Payload(head + _fill(size - len(head) - len(tail), draw, is_json=True) + tail, content_type)
+    return Payload(_fill(size, draw, is_json=False), content_type)
+
+
+def _fill(size: int, draw: random.Random, is_json: bool) -> bytes:
+    """Numbered blocks of words, so that no two places look the same, and letters to the last byte."""
+    words = " ".join(draw.choice(_WORDS) for _ in range(500))
+    block = (json.dumps(words, ensure_ascii=False)[1:-1] if is_json else words).encode()
+    blocks: list[bytes] = []
+    room = size
+    while room >= len(block) + 11:
+        blocks.append(b"%010d %s" % (len(blocks), block))
+        room -= len(block) + 11
+    return b"".join(blocks) + "".join(draw.choices(string.ascii_letters, k=room)).encode()
 
 
 def make_mixed(count: int, seed: int, size: int = 3 * KB) -> list[Payload]:

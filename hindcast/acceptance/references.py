@@ -33,7 +33,8 @@ def read_references(event: StoredEvent) -> dict[str, ObjectUrl]:
 
 def check_head(event: StoredEvent, urls: Mapping[str, ObjectUrl], reader: TeamReader) -> Head:
     """Content type and metadata of the event's object; requires them to be the event's."""
-    head = reader.head(next(iter(urls.values())).key)
+    url = next(iter(urls.values()))
+    head = reader.head(str(ObjectUrl(url.bucket, url.key)))
     place = f"object {head.key}"
     require(_MIXED.fullmatch(head.content_type), f"{place}: content type {head.content_type[:80]!r}")
     require(head.metadata.get("team") == event.team, f"{place}: metadata names another team, or none")

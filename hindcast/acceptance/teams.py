@@ -34,12 +34,13 @@ class Team:
 
 @dataclass
 class Removed:
-    """How many of each were removed."""
+    """How many of each were removed. `missing` objects were noted by the endpoint, and are not in our store."""
 
     rows: int = 0
     objects: int = 0
     notes: int = 0
     tokens: int = 0
+    missing: int = 0
 
     def __str__(self) -> str:
         return f"{self.rows:,} rows, {self.objects:,} objects, {self.notes:,} notes of objects, {self.tokens:,} tokens"
@@ -67,10 +68,14 @@ def remove_teams(connection: psycopg.Connection, store: ObjectStore, teams: Iter
     """Remove everything these teams have. Objects go first: what is left after a fault is still found by its token."""
     listed = sorted(set(teams))
     removed = Removed()
-    for team in listed:
-        for found in list(store.list(f"{ROOT}/{team}/")):
-            store.delete(found.key)
-            removed.objects += 1
+    found = {item.key for team in listed for item in store.list(f"{ROOT}/{team}/")}
+    for key in sorted(found):
+        store.delete(key)
+    removed.objects = len(found)
+    noted = connection.execute(
+        "SELECT bucket, key FROM llm_objects WHERE team = ANY(%s) AND state = 'committed'", (listed,)
+    )
+    removed.missing = sum(1 for bucket, key in noted if bucket != store.bucket or key not in found)
     with connection.transaction():
         removed.rows = connection.execute(
             f"DELETE FROM analytics_events WHERE {_SPAN}",  # noqa: S608  # a constant
