@@ -14,6 +14,7 @@ from psycopg import sql
 from hindcast.archive import ArchivedMonth, ArchiveWriter, Description, digest_archive, read_description, seal_archive
 from hindcast.archive_ledger import Archive, record_archived
 from hindcast.archive_store import clear_folder
+from hindcast.archived_objects import archive_objects, verify_objects
 from hindcast.errors import ArchiveError, TargetError
 from hindcast.put_back import prepare_put_back
 from hindcast.row_digest import pin_text_form, row_hash, table_columns
@@ -58,6 +59,7 @@ def archive_rows(
                 raise ArchiveError(f"{archive.uri}: month {month}: {written.rows:,} rows written are not those counted")
             is_whole = source.put_back_of[month] == 0 and _is_whole(connection, month, written.rows)
             description.months.append(ArchivedMonth(month, written.rows, written.text, is_whole))
+        archive_objects(connection, archive.uri, selection, scratch, settings)
     description.days = sorted({day.isoformat() for day in selected.days} | source.put_back_days)
     description.put_back = sum(source.put_back_of.values())
     description.files = writer.files
@@ -72,6 +74,7 @@ def verify_archive(
     description = read_description(archive.uri)
     with scratch_folder(settings) as scratch:
         digest = digest_archive(description, archive.uri, scratch, advance)
+        verify_objects(archive.uri, scratch)
     if (digest.rows, digest.text) != (description.rows, description.digest):
         raise ArchiveError(
             f"{archive.uri}: {digest.rows:,} rows with digest {digest.text} were read back,"

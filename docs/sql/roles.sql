@@ -43,6 +43,8 @@ GRANT INSERT ON import_governor TO hindcast_loader;
 -- What is remembered between runs.
 GRANT SELECT, INSERT, UPDATE ON derived_keys TO hindcast_loader;
 GRANT SELECT, INSERT ON derived_states TO hindcast_loader;
+-- Objects are claimed before they are put; what was put for a record that is not loaded is taken back.
+GRANT SELECT, INSERT, UPDATE, DELETE ON llm_objects TO hindcast_loader;
 -- Rollups, and what they are counted from.
 GRANT SELECT, INSERT, DELETE ON
     daily_events,
