@@ -45,7 +45,7 @@ def export_of(path: Path, *records: dict[str, Any]) -> Path:
 
 
 def test_every_value_reads_back_to_its_source(objects: ObjectStore, target: str, tmp_path: Path) -> None:
-    spec = GenerateSpec("llm_analytics", 60, 3, tmp_path / "export.jsonl")
+    spec = GenerateSpec("llm_analytics", 70, 3, tmp_path / "export.jsonl")
     answers = write_llm(spec, LargeValues(2, 6, 1_000, 60_000))
     begun = load(target, spec.out, chunk=7)
     counts = begun.counts()

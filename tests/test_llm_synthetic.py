@@ -14,20 +14,20 @@ pytest_plugins = ["loading_fixtures"]
 
 
 def make(path: Path, **fields: int) -> GenerateSpec:
-    return GenerateSpec("llm_analytics", fields.get("count", 250), fields.get("seed", 5), path)
+    return GenerateSpec("llm_analytics", fields.get("count", 700), fields.get("seed", 5), path)
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     first, second, other = (make(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     for spec in (first, second, other):
-        write_llm(spec, LargeValues())
+        write_llm(spec, LargeValues(0, 2, 500, 6_000))
     assert first.out.read_bytes() == second.out.read_bytes() != other.out.read_bytes()
     assert values_path(first.out).read_bytes() == values_path(second.out).read_bytes()
 
 
 def test_staging_finds_what_the_answers_say(target: str, tmp_path: Path) -> None:
     spec = make(tmp_path / "export.jsonl")
-    answers = write_llm(spec, LargeValues(0, 3, 500, 8_000))
+    answers = write_llm(spec, LargeValues(0, 2, 500, 6_000))
     _, _, manifest = stage(spec.out)
     totals = manifest.totals
     for name in ("lines", "staged", "duplicate", "conflict", "rejected", "sanitised", "naive_times", "skipped"):
