@@ -34,14 +34,14 @@ class QueryServer(ThreadingHTTPServer):
         values = query["values"]
         if query["query"] == "SELECT 1":
             return [[1]]
-        where, arguments = "event_type = ANY(%s) AND created_at >= %s", [values.get("types"), values.get("since")]
+        where, arguments = "event_type LIKE '$ai%%' AND created_at >= %s", [values.get("since")]
         if "uuid" in values:
             where, arguments = "source_event_id = %s", [values["uuid"]]
         with psycopg.connect(self.database) as connection:
             rows = connection.execute(
                 f"SELECT source_event_id, event_type, user_id, created_at, payload FROM analytics_events"  # noqa: S608
                 f" WHERE tenant = %s AND {where} ORDER BY created_at DESC, 1 LIMIT %s",
-                [self.team, *arguments, values.get("limit", 2)],
+                [self.team, *arguments, int(query["query"].rpartition(" LIMIT ")[2])],
             ).fetchall()
         return [[*row[:3], row[3].isoformat(), json.dumps(row[4] | self.changes)] for row in rows]
 

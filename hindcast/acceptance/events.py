@@ -21,8 +21,11 @@ _SELECT: Final = (
 )
 _COLUMNS: Final = "SELECT uuid, event, distinct_id, timestamp, properties FROM events"
 _BY_UUID: Final = f"{_COLUMNS} WHERE uuid = {{uuid}} LIMIT 2"  # constants; the API fills in the values
+# The names are ours, and inlined: only single values are filled in by the API.
+_TYPES: Final = ", ".join(f"'{name}'" for name in BLOB_NAMES)
 _RECENT: Final = (
-    f"{_COLUMNS} WHERE event IN {{types}} AND timestamp >= {{since}} ORDER BY timestamp DESC LIMIT {{limit}}"
+    f"{_COLUMNS} WHERE event IN ({_TYPES}) AND timestamp >= toDateTime({{since}})"  # constants
+    " ORDER BY timestamp DESC LIMIT "
 )
 
 
@@ -89,8 +92,7 @@ class QueryApi:
 
     def recent(self, since: datetime, limit: int) -> list[StoredEvent]:
         """The latest LLM events, newest first."""
-        values = {"types": list(BLOB_NAMES), "since": since.strftime("%Y-%m-%d %H:%M:%S"), "limit": limit}
-        return self._read(_RECENT, values)
+        return self._read(_RECENT + str(int(limit)), {"since": since.strftime("%Y-%m-%d %H:%M:%S")})
 
     def ask(self, query: str, values: Mapping[str, Any], key: str | None) -> httpx.Response:
         """Send a HogQL query with a key, or with none; the answer as it came."""
