@@ -1,5 +1,7 @@
 """The scenario sets imported: each pair of user and device has exactly one identify event, whatever happens."""
 
+import gzip
+import json
 import os
 import random
 import signal
@@ -106,3 +108,31 @@ def test_a_generated_export_gives_its_answer_key(target: str, tmp_path: Path, na
     assert totals.unknown_properties == answers.unknown_properties
     assert [(m.month, m.event_type, m.export) for m in answers.months] == begun.manifest.months
     assert begun.verify().status == "passed" and begun.spot_check(100).equal == begun.spot_check(100).checked
+
+
+def test_groups_are_told_as_they_change_when_asked_for(target: str, tmp_path: Path) -> None:
+    plans = [("09", {"plan": "free", "seats": 3}), ("10", {"plan": "pro", "seats": 3}), ("11", {"plan": "pro"})]
+    lines = [
+        json.dumps(
+            {"event_type": "x", "event_time": f"2025-01-31 {hour}:00:00", "uuid": hour, "app": 1}
+            | {"group_properties": {"org": {"acme": properties}}}
+        )
+        for hour, properties in plans
+    ]
+    (tmp_path / "groups.json.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    options = {"generate_group_identify_events": "true"}
+    begun = load(target, tmp_path / "groups.json.gz", format="amplitude", options=options)
+    told = query(
+        target, "SELECT payload - '{$group_type,$group_key}'::text[] FROM analytics_events"
+        " WHERE event_type = '$groupidentify' ORDER BY created_at",
+    )  # fmt: skip
+    assert [row[0] for row in told] == [
+        {"$group_set": {"plan": "free", "seats": 3}},
+        {"$group_set": {"plan": "pro"}},
+        {"$group_set": {}, "$group_unset": ["seats"]},
+    ]
+    assert begun.verify().status == "passed"
+    assert (
+        load(target, tmp_path / "groups.json.gz", format="amplitude", options=options, dataset="again").counts().derived
+        == 0
+    )
