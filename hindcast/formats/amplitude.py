@@ -56,6 +56,7 @@ class _Grouped(Event, gc=False):
 
 
 _decode_record = msgspec.json.Decoder(Record, float_hook=read_number).decode
+_split_record = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def detect(records: list[bytes]) -> str | None:
@@ -74,7 +75,7 @@ def decode(raw: bytes, context: Context) -> Event | Skipped:
     """Read one record; raises RecordError with the rule it breaks."""
     check_depth(raw)
     raw, is_sanitised = mark_unstorable(raw)
-    fields = read_object(raw)
+    fields = _read_fields(raw, context)
     record = read_record(fields)
     event = _make_event(record, context)
     if isinstance(event, Skipped):
@@ -99,7 +100,7 @@ def decode_batch(raws: Sequence[bytes], context: Context) -> list[Event | Skippe
 
 
 def encode(event: Event) -> bytes:
-    """Write an event as a record that decodes to the same event (with `keep_fields`, if it was decoded with it)."""
+    """Write an event as a record that decodes to the same event, whatever the options."""
     fields = encode_fields(event)
     for amplitude, ours in TYPES.items():
         if event.event_type == ours:  # the first that becomes it
@@ -168,12 +169,39 @@ def _make_key(*values: str) -> bytes:
     return sha256(encode_value(values)).digest()[:16]
 
 
+def _read_fields(raw: bytes, context: Context) -> dict[str, Any]:
+    """The fields of a record; a number too long to keep is no fault where it is not kept."""
+    try:
+        return read_object(raw)
+    except RecordError as fault:
+        if fault.code != "number_out_of_range" or context.options.get("keep_fields"):
+            raise
+        try:
+            raw.decode()
+            fields = _split_record(raw)
+        except UnicodeDecodeError as error:
+            raise RecordError("invalid_utf8", f"not UTF-8: {error.reason} at byte {error.start} of the line") from None
+        except msgspec.DecodeError:
+            raise fault from None
+    return read_object(msgspec.json.encode({name: v for name, v in fields.items() if name not in IGNORED_NAMES}))
+
+
 def _is_unusual(raw: bytes) -> bool:
+    """True for what only the general way reads right; the fast one passes over fields without looking into them."""
     return (
         raw.count(b"{") + raw.count(b"[") > MAX_DEPTH
         or len(raw) > MAX_NUMBER_DIGITS
         or (b"\\" in raw and mark_unstorable(raw)[1])
+        or not (raw.isascii() or _is_utf8(raw))
     )
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decode_fast(raw: bytes, context: Context) -> Event | Skipped | None:

@@ -126,38 +126,68 @@ def make_payload(record: Any) -> _Object:
 
 
 def encode_fields(event: Event) -> _Object:
-    """The fields of a record that decodes to this event; its type is as the event's."""
+    """The fields of a record that decodes to this event; its type is as the event's.
+
+    What decoding would not give back as it is remains an event property, where everything is kept.
+    """
     rest = dict(event.payload)
     fields: _Object = {"event_type": event.event_type, "event_time": format_utc(event.occurred_at)}
     if event.tenant:
         fields["app"] = event.tenant
-    fields |= rest.pop("$amplitude", {}) if isinstance(rest.get("$amplitude"), dict) else {}
     if event.user_id is not None:
         fields["user_id"] = rest.pop("$amplitude_user_id", event.user_id)
     if event.anonymous_id is not None:
         fields["device_id"] = rest.pop("$amplitude_device_id", event.anonymous_id)
         rest.pop("$device_id", None)
     if event.source_event_id is not None:
-        fields |= _encode_own_id(event.source_event_id)
-    for name, field in (*_SIMPLE, ("$amplitude_event_id", "event_id"), ("$amplitude_session_id", "session_id")):
-        kind = int if field.endswith("_id") else str
-        if type(rest.get(name)) is kind and rest[name]:
-            fields[field] = rest.pop(name)
-    if fields.get("device_type") in _DEVICE_KINDS:
-        rest.pop("$device_type", None)
-    if isinstance(rest.get("$groups"), dict) and rest["$groups"]:
-        fields["groups"] = {kind: [key] for kind, key in rest.pop("$groups").items()}
-    if isinstance(rest.get("$set"), dict) and rest["$set"]:
-        fields["user_properties"] = rest.pop("$set")
-        if _first_values(fields["user_properties"]) == rest.get("$set_once"):
-            del rest["$set_once"]
-    return fields | {"event_properties": rest}
+        fields |= _encode_own_id(event.source_event_id, fields.get("device_id", ""))
+    return fields | _take_fields(event, rest) | _take_properties(rest) | {"event_properties": rest}
 
 
-def _encode_own_id(own_id: str) -> _Object:
-    if own_id.startswith("["):
-        return {"$insert_id": decode_value(own_id)[0]}
+def _encode_own_id(own_id: str, device: str) -> _Object:
+    if own_id.startswith("["):  # an `$insert_id` with this device, or a `uuid` that happens to look like one
+        try:
+            insert_id = decode_value(own_id)[0]
+        except (msgspec.DecodeError, RecordError, LookupError):
+            return {"uuid": own_id}
+        if insert_id and isinstance(insert_id, str) and own_id == encode_value([insert_id, device]).decode():
+            return {"$insert_id": insert_id}
     return {"uuid": own_id}
+
+
+def _take_fields(event: Event, rest: _Object) -> _Object:
+    """Move what has a field of its own out of the payload."""
+    found: _Object = {}
+    for name, field in _SIMPLE:
+        value = rest.get(name)
+        if not value or not isinstance(value, str):
+            continue
+        if field == "device_type" and value in _DEVICE_KINDS:
+            if rest.get("$device_type") != _DEVICE_KINDS[value]:
+                continue
+            del rest["$device_type"]
+        found[field] = rest.pop(name)
+    if type(rest.get("$amplitude_event_id")) is int and rest["$amplitude_event_id"]:
+        found["event_id"] = rest.pop("$amplitude_event_id")
+    if event.session_id is not None or encode_value(rest.get("$amplitude_session_id")) == b"-1":
+        found["session_id"] = rest.pop("$amplitude_session_id")
+    return found
+
+
+def _take_properties(rest: _Object) -> _Object:
+    """Move groups and user properties out of the payload."""
+    found: _Object = {}
+    groups = rest.get("$groups")
+    if groups and isinstance(groups, dict) and all(key and isinstance(key, str) for key in groups.values()):
+        found["groups"] = {kind: [key] for kind, key in rest.pop("$groups").items()}
+    properties = rest.get("$set")
+    if properties and isinstance(properties, dict):
+        once = _first_values(properties)
+        if not once or encode_value(once) == encode_value(rest.get("$set_once")):
+            found["user_properties"] = rest.pop("$set")
+            if once:
+                del rest["$set_once"]
+    return found
 
 
 def _first_keys(groups: _Object) -> _Object:
