@@ -18,7 +18,8 @@ MOMENT = "now, 'N minutes|hours|days|weeks|months|years ago', YYYY-MM-DD, or ISO
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where to write: .zip, as the Export API does, or .json.gz. The answer key goes to OUT.answers.json.",
+    help="Where to write: .zip, as the Export API does, .json.gz, or a new folder (a name without an ending)."
+    " The answer key goes to OUT.answers.json.",
 )
 @click.option(
     "--set",
@@ -37,9 +38,10 @@ MOMENT = "now, 'N minutes|hours|days|weeks|months|years ago', YYYY-MM-DD, or ISO
 )
 @click.option("--defects/--no-defects", default=True, show_default=True, help="With --count: plant odd records.")
 @click.option("--send", is_flag=True, help="Send the set to Amplitude (AMPLITUDE_API_KEY, AMPLITUDE_CLUSTER).")
+@click.option("--server-url", help="With --send: where to, instead. Default: HINDCAST_AMPLITUDE_SERVER_URL.")
 def amplitude(
     out: Path | None, set_: str, with_blank_ids: bool, count: int | None, start: str | None, end: str | None,
-    seed: int, defects: bool, send: bool,
+    seed: int, defects: bool, send: bool, server_url: str | None,
 ) -> None:  # fmt: skip
     """Amplitude: a zip of hourly .json.gz members of JSON lines."""
     from hindcast.settings import load_settings
@@ -50,6 +52,8 @@ def amplitude(
         if send and count:
             raise click.UsageError("--send: sends a set; leave --count out")
         settings = load_settings()
+        if server_url:
+            settings = settings.model_copy(update={"amplitude_server_url": server_url})
         first, last = read_window(settings, start, end)
         if count:
             from flows.generator_options import write_and_tell

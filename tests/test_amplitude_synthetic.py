@@ -74,6 +74,25 @@ def test_members_are_named_by_hour_and_half_of_them_end_without_a_newline(tmp_pa
         ]
 
 
+def test_a_folder_holds_what_a_zip_holds(tmp_path: Path) -> None:
+    for name in ("a.zip", "folder"):
+        answers = generate(GenerateSpec("amplitude", 500, 9, tmp_path / name, START, START + timedelta(hours=4)))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    folder = tmp_path / "folder"
+    assert {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.gz")} == members
+    assert [(file.name, file.size_bytes) for file in answers.files] == [(n, len(data)) for n, data in members.items()]
+    assert sum(file.records for file in answers.files) == 500
+
+
+def test_a_folder_that_holds_something_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "precious").write_text("mine")
+    with pytest.raises(ConfigurationError, match="expected a new or empty folder"):
+        generate(GenerateSpec("amplitude", 5, 9, tmp_path / "folder", START, START + timedelta(hours=4)))
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "precious"]
+
+
 class Amplitude(ThreadingHTTPServer):
     """A stand-in for the HTTP API: keeps what it is sent, and answers as it is told."""
 
@@ -134,6 +153,12 @@ def test_a_set_is_sent_whole_and_the_key_is_in_no_file(server: Amplitude, tmp_pa
 def test_a_server_that_is_in_trouble_for_a_while_gets_every_event(server: Amplitude) -> None:
     server.answers = [500, 503]
     assert call("--send").exit_code == 0
+    assert len(server.events) == 45
+
+
+def test_another_server_can_be_named_on_the_command_line(server: Amplitude, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HINDCAST_AMPLITUDE_SERVER_URL")
+    assert call("--send", "--server-url", f"http://127.0.0.1:{server.server_port}/2/httpapi").exit_code == 0
     assert len(server.events) == 45
 
 

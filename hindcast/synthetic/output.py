@@ -26,7 +26,7 @@ def write_export(spec: GenerateSpec, blocks: Iterable[list[str]], is_array: bool
     holds anything is refused. The old answer key goes first, so that a key always belongs to the export beside it.
     """
     target = spec.out
-    refuse_target(target, spec.parts)
+    refuse_target(target, is_folder=spec.parts > 1)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -55,12 +55,12 @@ def answers_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.answers.json")
 
 
-def refuse_target(target: Path, parts: int) -> None:
+def refuse_target(target: Path, is_folder: bool) -> None:
     """Raise ConfigurationError when the rename at the end could not work or would take someone's files."""
-    if parts == 1 and target.is_dir():
+    if not is_folder and target.is_dir():
         raise ConfigurationError(f"{target}: is a folder, expected a file name (or parts over one)")
-    if parts > 1 and target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise ConfigurationError(f"{target}: exists, expected a new or empty folder for {parts} parts")
+    if is_folder and target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise ConfigurationError(f"{target}: exists, expected a new or empty folder")
 
 
 def part_names(spec: GenerateSpec) -> list[str]:
