@@ -34,13 +34,12 @@ URLS: Final = {
 _HOUR: Final = "%Y%m%dT%H"
 _EXCERPT_BYTES: Final = 2_000
 _FOR_LATER: Final = (408, 425, 429)
-# What zipfile raises for bytes that are no zip; OSError is what bz2 and a seek before the start raise.
+# What zipfile raises for bytes that are no zip, or one it cannot read; OSError is bz2, and a seek before the start.
 _NO_ZIP: Final = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
     EOFError,
-    NotImplementedError,
     OSError,
     RuntimeError,
     ValueError,
