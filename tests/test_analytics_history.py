@@ -1,6 +1,7 @@
 """The `analytics_history` format: gold cases written from its documentation, and properties."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,9 +149,9 @@ def test_personal_values_are_hidden_in_lines_that_are_no_json(line: str) -> None
     "text", ["%40" * 1300, "a" * 4000, "a%40" * 1000, "a." * 2000, "@" * 4000, '"name":"' + "\\" * 4000]
 )
 def test_hostile_text_does_not_make_redaction_slow(text: str) -> None:
-    started = datetime.now(UTC)
+    began = time.process_time()
     redact(text)
-    assert (datetime.now(UTC) - started).total_seconds() < 0.5
+    assert time.process_time() - began < 2  # minutes, where a pattern backtracks
 
 
 def test_names_of_unknown_properties_are_counted_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:

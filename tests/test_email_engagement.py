@@ -2,6 +2,7 @@
 
 import json
 import string
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -151,10 +152,10 @@ def test_times_and_network_addresses_stay_in_rejects() -> None:
      "1 " * 2000, "a@a." * 1000, "a@" * 2000, '"email' * 700, "(1" * 2000, "+1" * 2000],
 )  # fmt: skip
 def test_hostile_text_does_not_make_hiding_slow(hostile: str) -> None:
-    started = datetime.now(UTC)
+    began = time.process_time()
     redact(hostile)
     hide_text(hostile, Hasher(None), frozenset({ADDRESS}))
-    assert (datetime.now(UTC) - started).total_seconds() < 0.5
+    assert time.process_time() - began < 2  # minutes, where a pattern backtracks
 
 
 def test_a_secret_changes_every_hash() -> None:

