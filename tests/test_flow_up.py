@@ -43,9 +43,12 @@ class Up:
         assert self.process.poll() is None, self.out.read_text()
 
     def ask(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"http://127.0.0.1:{self.port}/api/{path}", json=body, timeout=20)
-        assert answer.status_code < 400, answer.text
-        return answer.json()
+        while True:
+            answer = httpx.post(f"http://127.0.0.1:{self.port}/api/{path}", json=body, timeout=20)
+            if answer.status_code != 503:  # its SQLite is locked; Prefect's own client asks again too
+                assert answer.status_code < 400, answer.text
+                return answer.json()
+            time.sleep(0.2)
 
     def read(self, path: str) -> Any:
         return httpx.get(f"http://127.0.0.1:{self.port}/api/{path}", timeout=20).json()
