@@ -8,9 +8,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from expectations.rarely_used import defer_rarely_used
 from expectations.result import SAMPLES_PER_CHECK
 from expectations.suite import Expectation, Suite
 from hindcast.errors import ConfigurationError
+from hindcast.importing import without_collections
 
 if TYPE_CHECKING:
     import pandas
@@ -33,8 +35,9 @@ _IMPORT_LOCK: Final = threading.Lock()
 def load_great_expectations() -> Any:
     """Import Great Expectations, quietly. Takes seconds the first time, so only a gate asks for it."""
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    with _IMPORT_LOCK, warnings.catch_warnings():
+    with _IMPORT_LOCK, without_collections("great_expectations"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it imports a deprecated module of the standard library
+        defer_rarely_used()
         import great_expectations
         from great_expectations.execution_engine import pandas_execution_engine
     # Smaller frames are md5-hashed row by row, a third of a gate's time, for a fingerprint nobody reads.

@@ -22,6 +22,7 @@ from flows.cli_up import up
 from flows.terminal import prepared, show_progress, show_report
 from hindcast.errors import ExportError, RunFailed
 from hindcast.formats import FORMATS
+from hindcast.importing import without_collections
 from hindcast.window import parse_window
 
 
@@ -117,11 +118,13 @@ def backfill(
         _check_early(parameters["file"], parameters["window"])
         parameters["operator"] = operator or settings.operator
         if dry_run or is_plan:
-            from flows.validate_export import validate_export
+            with without_collections("flows"):
+                from flows.validate_export import validate_export
 
             run_flow(validate_export, parameters | {"compare": is_plan}, verbose, is_json)
         else:
-            from flows.backfill import backfill as flow
+            with without_collections("flows"):
+                from flows.backfill import backfill as flow
 
             run_flow(flow, parameters | {"new_run": new_run, "wait": wait}, verbose, is_json)
 
@@ -133,7 +136,8 @@ def backfill(
 def verify(run: str, verbose: bool, is_json: bool) -> None:
     """Compare the table with a run's export again, row by row; names the first rows that differ. Reads only."""
     with prepared(verbose):
-        from flows.verify import verify as flow
+        with without_collections("flows"):
+            from flows.verify import verify as flow
 
         run_flow(flow, {"run": run}, verbose, is_json)
 
@@ -150,7 +154,9 @@ def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None
     with prepared(verbose):
         parse_window(window)
         from flows.private_server import await_private_server
-        from flows.rollup import rollup as flow
+
+        with without_collections("flows"):
+            from flows.rollup import rollup as flow
 
         await_private_server()
         proofs = flow(window or "")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from flows.terminal import fail, prepared, show_progress
+from hindcast.importing import without_collections
 from hindcast.settings import load_settings
 
 
@@ -66,7 +67,9 @@ def restore(archive: str, operator: str | None, verbose: bool, is_json: bool) ->
     """
     with prepared(verbose):
         from flows.private_server import await_private_server
-        from flows.restore import restore as flow
+
+        with without_collections("flows"):
+            from flows.restore import restore as flow
         from hindcast.undo_text import render_restore
 
         place = archive if archive.startswith("s3://") or "/" not in archive else str(Path(archive).absolute())
@@ -111,7 +114,9 @@ def _apply(parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
 
         check_selection(parameters["run"], parameters["window"], parameters["include_live"])
         from flows.private_server import await_private_server
-        from flows.rollback import rollback as flow
+
+        with without_collections("flows"):
+            from flows.rollback import rollback as flow
         from hindcast.undo_text import render_rollback
 
         await_private_server()

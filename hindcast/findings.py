@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import psutil
 
 from hindcast.ledger import Counts, Run, iter_rejects
 from hindcast.manifest import Manifest, read_conflicts
 from hindcast.measure import TargetFacts, join_days
 from hindcast.plan import Plan, Request
+from hindcast.process_age import process_age_seconds
 from hindcast.rollups import RollupProof
 from hindcast.times import format_utc
 from hindcast.verify import Verification
@@ -281,4 +281,4 @@ def _seconds(findings: Findings) -> float | None:
 def _startup_seconds(findings: Findings) -> float | None:
     if findings.first_byte_at is None:
         return None
-    return round(findings.first_byte_at - psutil.Process().create_time(), 3)
+    return round(process_age_seconds() - (time.time() - findings.first_byte_at), 3)
