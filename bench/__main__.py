@@ -1,114 +1,156 @@
-"""`make bench`: raw `\\copy` of ready rows beside a whole backfill of the same events, alternating, in one run.
+"""`make bench`: what raw `\\copy` takes, what we take, what others take, on this machine, in one run.
 
-Both go into the same empty table: keys, indexes and monthly partitions in place. The backfill has every guarantee
-on: gates, ledger, rollups, verification. Prints medians and ratios; writes them
-with the machine's facts to a JSON file.
+All on the same seeded events and the same PostgreSQL (an embedded one of its own), alternating: every round measures
+everything once, each round in another order. Numbers for people; nothing here is a test. HINDCAST_... settings apply.
 """
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from hindcast.database import add_months, migrate
-from hindcast.embedded import EmbeddedServer
-from hindcast.synthetic import GenerateSpec, generate
+from bench import ours, peers
+from bench.command import ROOT, CommandFailed, remove
+from bench.figures import Taken, rotated, summarise
+from bench.lab import Lab, prepare
+from bench.machine import describe_machine
+from bench.pieces import pieces
+from bench.publish import publish
+from bench.server import running_server, say
+from bench.show import TITLES, render_figures
+
+Series = Callable[[Lab], dict[str, Taken]]
+# What each series measures; one is run whole or not at all.
+SERIES: Final[dict[str, tuple[Series, tuple[str, ...]]]] = {
+    "copy-text": (ours.copy_text, ("copy-text",)),
+    "copy-binary": (ours.copy_binary, ("copy-binary",)),
+    "life": (ours.life, ("backfill", "reimport", "rollback-month", "rollback")),
+    "dry-run": (ours.dry_run, ("dry-run",)),
+    "pieces": (pieces, tuple(name for name in TITLES if name.startswith("alone-"))),
+    "backfill-small": (ours.backfill_as_peers, ("backfill-small",)),
+}
 
 
 def main() -> None:
-    """Run the rounds and print what they took."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--count", type=int, default=1_000_000, help="events")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each, alternating")
-    parser.add_argument("--out", type=Path, default=Path("bench/results.json"), help="where the figures go")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="hindcast-bench-") as folder:
-        rounds = run_rounds(Path(folder), options.count, options.rounds)
-    copies, backfills = ([r[name] for r in rounds] for name in ("copy", "backfill"))
-    figures = {
-        "events": options.count,
-        "rounds": rounds,
-        "copy_seconds": statistics.median(copies),
-        "backfill_seconds": statistics.median(b["seconds"] for b in backfills),
-        "machine": {"cores": os.cpu_count(), "processor": platform.processor(), "python": platform.python_version()},
+    """Run the rounds, print the figures, keep them."""
+    options = _read_options()
+    options.work.mkdir(parents=True, exist_ok=True)
+    series, missing = _choose(options.only, options.peers, options.work)
+    with _run_folder(options.work, options.keep) as folder, running_server(folder / "home") as server:
+        machine = describe_machine(server.url("postgres"), folder)
+        lab = prepare(server, folder, options.work, (options.events, options.peer_events), options.seed)
+        export_bytes = lab.export.stat().st_size
+        rounds = [_run_round(lab, series, number, missing) for number in range(options.rounds)]
+    result = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "events": options.events,
+        "peer_events": lab.peer_rows,
+        "seed": options.seed,
+        "rounds": options.rounds,
+        "export_bytes": export_bytes,
+        "machine": machine,
+        "missing": missing,
+        "figures": summarise(rounds),
     }
-    figures["ratio"] = round(figures["copy_seconds"] / figures["backfill_seconds"], 3)
-    options.out.write_text(json.dumps(figures, indent=1) + "\n")
-    copied, whole = figures["copy_seconds"], figures["backfill_seconds"]
-    say(f"medians: \\copy {copied:.2f} s, backfill {whole:.2f} s, ratio {figures['ratio']}")
+    out = options.json or ROOT / "bench" / "results" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    say(render_figures(result))
+    say(f"written to {out}")
+    if options.publish:
+        say("published in " + ", ".join(str(path.relative_to(ROOT)) for path in publish(result, ROOT / "docs")))
 
 
-def run_rounds(folder: Path, count: int, rounds: int) -> list[dict[str, Any]]:
-    """Alternate `\\copy` and backfill; every round starts with empty databases."""
-    export = folder / "history.jsonl"
-    generate(GenerateSpec("analytics_history", count, 7, export))
-    server = EmbeddedServer(folder / "home")
-    server.start()
-    try:
-        ready = folder / "rows.txt"
-        backfill(export, fresh(server, "first"), folder)
-        psql(server, "first", f"\\copy (TABLE analytics_events) TO '{ready}'")
-        results = []
-        for number in range(1, rounds + 1):
-            fresh(server, "raw", with_months_of="first")
-            began = time.perf_counter()
-            psql(server, "raw", f"\\copy analytics_events FROM '{ready}'")
-            copied = round(time.perf_counter() - began, 3)
-            report = backfill(export, fresh(server, "whole"), folder)
-            say(f"round {number}: copy {copied} s; backfill {report['seconds']} s {report['timings']}")
-            kept = {name: report[name] for name in ("seconds", "startup_seconds", "timings", "loaded", "status")}
-            results.append({"copy": copied, "backfill": kept})
-        return results
-    finally:
-        server.stop()
-
-
-def fresh(server: EmbeddedServer, name: str, with_months_of: str | None = None) -> str:
-    """Make an empty database with our schema; returns its URL."""
-    psql(server, "postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    psql(server, "postgres", f"CREATE DATABASE {name}")
-    psql(server, "postgres", "CHECKPOINT")
-    migrate(server.url(name))
-    if with_months_of:
-        import psycopg
-
-        with psycopg.connect(server.url(with_months_of)) as other:
-            row = other.execute("SELECT min(created_at), max(created_at) FROM analytics_events").fetchone()
-        assert row
-        with psycopg.connect(server.url(name)) as connection:
-            add_months(connection, row[0], row[1])
-    return server.url(name)
-
-
-def backfill(export: Path, url: str, folder: Path) -> dict[str, Any]:
-    """Run the command as a user does, staging afresh, and return its report."""
-    home = Path(tempfile.mkdtemp(dir=folder))
-    environment = os.environ | {"HINDCAST_HOME": str(home), "DATABASE_URL": url}
-    command = [str(Path(sys.executable).parent / "hindcast"), "backfill", "-f", str(export), "--json"]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
-
-
-def psql(server: EmbeddedServer, database: str, command: str) -> None:
-    """Run one psql command."""
-    subprocess.run(
-        [str(server.binary("psql")), server.url(database), "-qXc", command], check=True, stdout=subprocess.DEVNULL
+def _read_options() -> argparse.Namespace:
+    names = [*SERIES, *peers.PEERS]
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000, help="records of the export")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; medians are told")
+    parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same bytes")
+    parser.add_argument("--peer-events", type=int, default=100_000, help="rows that peers load")
+    parser.add_argument(
+        "--peers", type=_names(peers.PEERS), default=list(peers.PEERS), help=f"which: {', '.join(peers.PEERS)}; or none"
     )
+    parser.add_argument("--only", type=_names(names), help=f"only these series: {', '.join(names)}")
+    parser.add_argument("--json", type=Path, help="where the figures go; default bench/results/<time>.json")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / ".hindcast" / "bench", help="holds data and peers' programs"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the data of this run in the work folder")
+    parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.md and what it shows")
+    return parser.parse_args()
 
 
-def say(line: str) -> None:
-    """Print, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def _names(known: Collection[str]) -> Callable[[str], list[str]]:
+    def read(text: str) -> list[str]:
+        given = [] if text == "none" else text.split(",")
+        for name in given:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r}: expected some of {', '.join(known)}")
+        return given
+
+    return read
+
+
+def _choose(only: list[str] | None, wanted: list[str], tools: Path) -> tuple[dict[str, Series], dict[str, str]]:
+    """The series to run, by name, and why peers are missing."""
+    series: dict[str, Series] = {
+        name: run for name, (run, measured) in SERIES.items() if only is None or name in only or {*measured} & {*only}
+    }
+    missing = {}
+    for name in wanted if only is None else [name for name in peers.PEERS if name in only]:
+        say(f"installing {name}")
+        if reason := peers.install(name, tools):
+            missing[name] = f"could not be installed: {reason}"
+            say(f"{name}: {missing[name]}")
+        else:
+            series[name] = _as_series(name)
+    return series, missing
+
+
+def _as_series(peer: str) -> Series:
+    return lambda lab: peers.measure(peer, lab)
+
+
+def _run_round(lab: Lab, series: dict[str, Series], number: int, missing: dict[str, str]) -> dict[str, Taken]:
+    taken: dict[str, Taken] = {}
+    for name in rotated(list(series), number):
+        try:
+            found = series[name](lab)
+        except CommandFailed as error:
+            if name not in peers.PEERS:
+                raise
+            missing[name] = str(error)
+            say(f"{name}: {error}")
+            continue
+        for measured, one in found.items():
+            say(f"round {number + 1}: {measured:<16}{one.seconds:>9.2f} s{one.per_second:>12,.0f} events/s")
+        taken |= found
+    return taken
+
+
+@contextmanager
+def _run_folder(work: Path, is_kept: bool) -> Iterator[Path]:
+    """A folder for this run's data, removed in the end unless it is to be kept."""
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=work))
+    try:
+        yield folder
+    finally:
+        if is_kept:
+            say(f"kept: {folder}")
+        else:
+            remove(folder)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CommandFailed as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import psycopg
 
-from bench.__main__ import fresh, say
+from bench.server import fresh, say
 from hindcast.database import add_months, connect
 from hindcast.embedded import EmbeddedServer
 from hindcast.extract import stage_export
