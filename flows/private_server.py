@@ -12,9 +12,11 @@ import sys
 import time
 import tomllib
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from hindcast.atomic import write_atomically
 from hindcast.errors import HindcastError
 from hindcast.settings import Settings
 from hindcast.sockets import LOOPBACK, find_free_port
@@ -28,11 +30,17 @@ import gc, sys
 gc.disable()
 import uvicorn
 from prefect.server.api.server import create_app
+gc.freeze()  # or what is collected when the app is made takes a tenth of a second
 app = create_app()
-gc.freeze()
 gc.enable()
 uvicorn.run(app, host=sys.argv[1], port=int(sys.argv[2]), log_level="error")
 """
+_DATABASE_VARIABLES: Final = (
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_NAME",
+    "PREFECT_API_DATABASE_NAME",
+)
 _running: list["subprocess.Popen[bytes]"] = []
 _for_life: Final = contextlib.ExitStack()
 
@@ -47,6 +55,8 @@ def start_private_server(settings: Settings) -> None:
     os.environ["PREFECT_API_URL"] = f"http://{LOOPBACK}:{port}/api"
     command = [sys.executable, "-c", _SERVE, LOOPBACK, str(port)]
     marks = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    if _has_database(home):
+        marks |= {"PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "0", "PREFECT_API_BLOCKS_REGISTER_ON_START": "0"}
     with (home / "private-server.log").open("wb") as log:
         server = subprocess.Popen(
             command, env=os.environ | marks, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -58,6 +68,8 @@ def start_private_server(settings: Settings) -> None:
 def await_private_server() -> None:
     """Wait until the server answers, if this process has one; raises HindcastError when it does not come up."""
     deadline = time.monotonic() + _READY_SECONDS
+    if _running:
+        import fastapi.encoders  # noqa: F401  # Prefect's client will, once there is a server; now nobody waits for it
     while _running:
         log = Path(os.environ["PREFECT_HOME"]) / "private-server.log"
         if _running[0].poll() is not None or time.monotonic() > deadline:
@@ -65,6 +77,8 @@ def await_private_server() -> None:
             raise HindcastError(f"Prefect's server did not start: {end or 'it said nothing'} (all of it: {log})")
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{os.environ['PREFECT_API_URL']}/health", timeout=5):
             _stop_heartbeats()
+            if not _has_database(log.parent):
+                write_atomically(_version_path(log.parent), version("prefect").encode())
             return
         time.sleep(0.02)
 
@@ -79,6 +93,19 @@ def stop_private_server(seconds: float = _END_SECONDS) -> None:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _has_database(home: Path) -> bool:
+    """True when a server of this very version has made its tables and blocks here: looking again costs it time."""
+    if any(name in os.environ for name in _DATABASE_VARIABLES) or not (home / "prefect.db").is_file():
+        return False
+    with contextlib.suppress(OSError):
+        return _version_path(home).read_text() == version("prefect")
+    return False
+
+
+def _version_path(home: Path) -> Path:
+    return home / "private-server.version"
 
 
 def _stop_heartbeats() -> None:
