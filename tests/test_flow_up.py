@@ -39,6 +39,8 @@ class Up:
         command = [sys.executable, "-m", "flows.cli", "up", "--port", str(self.port)]
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
+
+    def await_ready(self) -> None:
         wait_until(lambda: "Ctrl-C stops" in self.out.read_text() or self.process.poll() is not None)
         assert self.process.poll() is None, self.out.read_text()
 
@@ -81,8 +83,10 @@ def running(folder: Path) -> Iterator[Up]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     up = Up(folder, environment | {"PYTHONPATH": str(PROJECT), "HINDCAST_HOME": "home"})
     try:
+        up.await_ready()
         yield up
     finally:
+        sys.stdout.write(up.out.read_text())  # shown when the test fails
         if up.process.poll() is None:
             up.process.terminate()
             up.process.wait(90)
