@@ -4,6 +4,7 @@ HINDCAST_TEST_PG picks the major version, 16 or 18 (default).
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -23,6 +24,9 @@ POSTGRES_VERSION = int(os.environ.get("HINDCAST_TEST_PG", "18"))
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 MakeServer = Callable[[Path], EmbeddedServer]
 _database_numbers = count(1)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job's; the commands tested would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
