@@ -128,6 +128,7 @@ def sweep(grace: float, unlisted: bool, dry_run: bool) -> None:
         click.echo(
             f"{'would remove' if dry_run else 'removed'} {swept.pending:,} objects never committed"
             f" and {swept.unlisted:,} unlisted, {swept.size_bytes:,} bytes"
+            + (f"; left {swept.foreign:,} whose bytes are somebody else's" if swept.foreign else "")
         )
 
 

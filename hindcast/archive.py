@@ -46,6 +46,13 @@ class ArchivedMonth(msgspec.Struct, frozen=True):
     is_whole: bool
 
 
+class ObjectIndex(msgspec.Struct, frozen=True):
+    """How many objects are archived with the rows, and the SHA-256 of the file that lists them."""
+
+    objects: int
+    sha256: str
+
+
 class Description(msgspec.Struct):
     """What an archive holds and where it came from; enough to restore it without the ledger."""
 
@@ -63,6 +70,7 @@ class Description(msgspec.Struct):
     counts: list[tuple[str, str, int]] = []  # month, event type, rows
     months: list[ArchivedMonth] = []
     files: list[ArchiveFile] = []
+    objects: ObjectIndex | msgspec.UnsetType = msgspec.UNSET  # unset: no objects, or sealed before this was noted
     version: int = 1
     seal: str = ""
 

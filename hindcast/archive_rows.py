@@ -59,7 +59,7 @@ def archive_rows(
                 raise ArchiveError(f"{archive.uri}: month {month}: {written.rows:,} rows written are not those counted")
             is_whole = source.put_back_of[month] == 0 and _is_whole(connection, month, written.rows)
             description.months.append(ArchivedMonth(month, written.rows, written.text, is_whole))
-        archive_objects(connection, archive.uri, selection, scratch, settings)
+        description.objects = archive_objects(connection, archive.uri, selection, scratch, settings)
     description.days = sorted({day.isoformat() for day in selected.days} | source.put_back_days)
     description.put_back = sum(source.put_back_of.values())
     description.files = writer.files
@@ -74,7 +74,7 @@ def verify_archive(
     description = read_description(archive.uri)
     with scratch_folder(settings) as scratch:
         digest = digest_archive(description, archive.uri, scratch, advance)
-        verify_objects(archive.uri, scratch)
+        verify_objects(description, archive.uri, scratch)
     if (digest.rows, digest.text) != (description.rows, description.digest):
         raise ArchiveError(
             f"{archive.uri}: {digest.rows:,} rows with digest {digest.text} were read back,"

@@ -1,7 +1,8 @@
 """Objects of archived rows: copied into the archive before the rows go, removed after them, put back before them.
 
 `objects-0001.bin` and so on hold the bytes one after the other; `objects.jsonl`, written after them and before the
-archive's seal, says what is where. An object goes only when it is archived and no row of the table has its event.
+archive's seal, which covers it, says what is where. An object goes only when it is archived and no row of the table
+has its event; one that is put back is pending until its row is there, so a sweep mends a restore that was killed.
 """
 
 import hashlib
@@ -16,11 +17,12 @@ import msgspec
 import psycopg
 from psycopg import sql
 
+from hindcast.archive import Description, ObjectIndex
 from hindcast.archive_store import join_location, keep_bytes, keep_file, local_copy, read_bytes
 from hindcast.errors import ArchiveError, ConfigurationError
 from hindcast.llm_events import SOURCE
 from hindcast.objects.content import Content, file_piece
-from hindcast.objects.ledger import Owner, claim_object, commit_object
+from hindcast.objects.ledger import Owner, claim_object
 from hindcast.objects.store import ObjectStore, open_store
 from hindcast.selection import Selection
 from hindcast.settings import Settings
@@ -38,6 +40,25 @@ _TAKE: Final = (
     " AND NOT EXISTS (SELECT FROM analytics_events AS e"
     " WHERE e.source = %s AND e.tenant = o.team AND e.source_event_id = o.event_uuid::text) FOR UPDATE"
 )
+_PUT_BACK: Final = (
+    "CREATE TEMP TABLE IF NOT EXISTS restoring_objects"
+    " (bucket text, key text, sha256 text, team text, event_uuid text);"
+    " TRUNCATE restoring_objects"
+)
+# As young as the last of them, or a sweep takes the first while the last are put back.
+_TOUCH: Final = (
+    "WITH touched AS (UPDATE llm_objects AS o SET created_at = now() FROM restoring_objects AS a"
+    " WHERE (o.bucket, o.key, o.sha256) = (a.bucket, a.key, a.sha256) RETURNING o.key)"
+    " SELECT key FROM restoring_objects EXCEPT SELECT key FROM touched"
+)
+_COMMIT: Final = sql.SQL(
+    "WITH wanted AS (SELECT DISTINCT a.bucket, a.key, a.sha256 FROM restoring_objects AS a"
+    " INNER JOIN restoring AS r ON r.source = {source} AND r.tenant = a.team AND r.source_event_id = a.event_uuid),"
+    " done AS (UPDATE llm_objects AS o SET state = 'committed', committed_at = coalesce(committed_at, now())"
+    " FROM wanted AS w WHERE (o.bucket, o.key, o.sha256) = (w.bucket, w.key, w.sha256) RETURNING o.key)"
+    " SELECT key FROM wanted EXCEPT SELECT key FROM done LIMIT 1"
+).format(source=sql.Literal(SOURCE))
+_ATTEMPTS: Final = 3
 
 
 class ArchivedObject(msgspec.Struct, frozen=True):
@@ -60,39 +81,39 @@ class ArchivedObject(msgspec.Struct, frozen=True):
 
 def archive_objects(
     connection: psycopg.Connection, folder: str, selection: Selection, scratch: Path, settings: Settings
-) -> int:
-    """Copy the objects of the selected rows into an archive's folder; returns how many. Raises ArchiveError."""
+) -> ObjectIndex | msgspec.UnsetType:
+    """Copy the objects of the selected rows into an archive's folder. Raises ArchiveError."""
     if not connection.execute("SELECT FROM llm_objects LIMIT 1").rowcount:
-        return 0
+        return msgspec.UNSET
     query = _SELECT.format(source=sql.Literal(SOURCE), selected=selection.condition("e"))
     rows = connection.execute(query).fetchall()
     if not rows:
-        return 0
+        return msgspec.UNSET
     store = _open_store(settings, rows[0][1])
     writer = _Writer(folder, scratch)
     with closing(writer):
         for row in rows:
             writer.add(store, *row)
         writer.keep()
-    keep_bytes(INDEX, b"".join(msgspec.json.encode(found) + b"\n" for found in writer.archived), folder)
-    return len(writer.archived)
+    index = b"".join(msgspec.json.encode(found) + b"\n" for found in writer.archived)
+    keep_bytes(INDEX, index, folder)
+    return ObjectIndex(len(writer.archived), hashlib.sha256(index).hexdigest())
 
 
-def verify_objects(folder: str, scratch: Path) -> int:
+def verify_objects(description: Description, folder: str, scratch: Path) -> int:
     """Read every archived object again; returns how many. Raises ArchiveError when one is not what it was."""
     verified = 0
-    for found, content in _read(folder, scratch):
+    for found, content in _read(read_index(description, folder), folder, scratch):
         if content.sha256 != found.sha256:
             raise ArchiveError(f"{join_location(folder, found.file)}: object {found.key} is not what it was")
         verified += 1
     return verified
 
 
-def remove_objects(connection: psycopg.Connection, folder: str, settings: Settings) -> int:
+def remove_objects(connection: psycopg.Connection, description: Description, folder: str, settings: Settings) -> int:
     """Remove the archived objects whose events are gone, one transaction each; returns how many. Safe to repeat."""
     removed = 0
-    index = _read_index(folder)
-    for found in index:
+    for found in read_index(description, folder):
         store = _open_store(settings, found.bucket)
         with connection.transaction():
             place = (found.bucket, found.key)
@@ -104,22 +125,62 @@ def remove_objects(connection: psycopg.Connection, folder: str, settings: Settin
     return removed
 
 
-def restore_objects(connection: psycopg.Connection, folder: str, scratch: Path, settings: Settings) -> int:
-    """Put archived objects back, before their rows; returns how many were missing. Safe to repeat.
+def restore_objects(
+    connection: psycopg.Connection, description: Description, folder: str, scratch: Path, settings: Settings
+) -> int:
+    """Put archived objects back, before their rows, each pending; returns how many were missing. Safe to repeat.
 
     Raises ObjectConflict when a key holds other bytes by now.
     """
+    connection.execute(_PUT_BACK)
+    index = waiting = read_index(description, folder)
+    if not index:
+        return 0
+    with connection.cursor() as cursor, cursor.copy("COPY restoring_objects FROM STDIN") as copy:
+        for found in index:
+            copy.write_row((found.bucket, found.key, found.sha256, found.team, found.event_uuid))
     restored = 0
-    for found, content in _read(folder, scratch):
-        store = _open_store(settings, found.bucket)
-        run_id = UUID(found.run_id) if found.run_id else None
-        owner = Owner(found.team, UUID(found.event_uuid), run_id, found.chunk_number)
-        with connection.transaction():
-            claim = claim_object(connection, found.bucket, found.key, owner, found.sha256, found.size)
-        restored += store.put(found.key, content, found.content_type, found.metadata)
-        if not commit_object(connection, claim):
-            raise ArchiveError(f"object {found.key}: was swept while it was put back; restore again")
-    return restored
+    for _ in range(_ATTEMPTS):
+        restored += sum(
+            _put_back(connection, found, content, settings) for found, content in _read(waiting, folder, scratch)
+        )
+        swept = {key for (key,) in connection.execute(_TOUCH)}
+        waiting = [found for found in index if found.key in swept]
+        if not waiting:
+            return restored
+    raise ArchiveError(f"object {waiting[0].key}: was swept while it was put back; restore again")
+
+
+def commit_restored(connection: psycopg.Connection) -> None:
+    """Commit the objects of the rows in `restoring`, in the transaction that puts those back.
+
+    Raises ArchiveError when one was swept meanwhile.
+    """
+    lost = connection.execute(_COMMIT).fetchone()
+    if lost:
+        raise ArchiveError(f"object {lost[0]}: was swept before its row was put back; restore again")
+
+
+def read_index(description: Description, folder: str) -> list[ArchivedObject]:
+    """The objects of an archive, in the order of their bytes; raises ArchiveError when it is not what was sealed."""
+    try:
+        data = read_bytes(INDEX, folder)
+    except ArchiveError:
+        if description.objects:
+            raise
+        return []
+    if description.objects and hashlib.sha256(data).hexdigest() != description.objects.sha256:
+        raise ArchiveError(f"{join_location(folder, INDEX)}: changed since the archive was sealed")
+    return msgspec.json.Decoder(ArchivedObject).decode_lines(data)
+
+
+def _put_back(connection: psycopg.Connection, found: ArchivedObject, content: Content, settings: Settings) -> bool:
+    store = _open_store(settings, found.bucket)
+    run_id = UUID(found.run_id) if found.run_id else None
+    owner = Owner(found.team, UUID(found.event_uuid), run_id, found.chunk_number)
+    with connection.transaction():
+        claim_object(connection, found.bucket, found.key, owner, found.sha256, found.size)
+    return store.put(found.key, content, found.content_type, found.metadata)
 
 
 class _Writer:
@@ -178,20 +239,11 @@ class _Writer:
         return f"objects-{self._files:04}.bin"
 
 
-def _read(folder: str, scratch: Path) -> Iterator[tuple[ArchivedObject, Content]]:
-    for (name, digest), group in groupby(_read_index(folder), key=lambda found: (found.file, found.file_sha256)):
+def _read(index: list[ArchivedObject], folder: str, scratch: Path) -> Iterator[tuple[ArchivedObject, Content]]:
+    for (name, digest), group in groupby(index, key=lambda found: (found.file, found.file_sha256)):
         with local_copy(name, folder, digest, scratch) as path, path.open("rb") as file:
             for found in group:
                 yield found, Content([file_piece(file, found.offset, found.size)])
-
-
-def _read_index(folder: str) -> list[ArchivedObject]:
-    """The objects of an archive; none when there is no index, as of rows without objects."""
-    try:
-        data = read_bytes(INDEX, folder)
-    except ArchiveError:
-        return []
-    return msgspec.json.Decoder(ArchivedObject).decode_lines(data)
 
 
 def _open_store(settings: Settings, bucket: str) -> ObjectStore:

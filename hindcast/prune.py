@@ -13,7 +13,7 @@ from psycopg import sql
 from hindcast.archive import ArchivedChunk, Description, read_chunks, read_description
 from hindcast.archive_ledger import Archive, done_chunks, set_status
 from hindcast.archive_rows import Advance, scratch_folder
-from hindcast.archived_objects import remove_objects
+from hindcast.archived_objects import read_index, remove_objects
 from hindcast.archived_rows import Presence, compare_chunk, key_parameters, look_up_by_key
 from hindcast.errors import ArchiveError
 from hindcast.pace import Pace as GovernedPace
@@ -64,6 +64,7 @@ def delete_rows(
     Raises ArchiveError, before deleting anything more, when the archive is no longer whole.
     """
     description = read_description(archive.uri)
+    read_index(description, archive.uri)
     set_status(connection, archive, "deleting")
     pin_text_form(connection)
     look_up_by_key(connection)
@@ -75,7 +76,7 @@ def delete_rows(
             _delete_chunk(connection, archive, description, chunk)
             advance(chunk.rows)
             pace(chunk.rows, chunk.size_bytes)
-    remove_objects(connection, archive.uri, settings)
+    remove_objects(connection, description, archive.uri, settings)
 
 
 def verify_absence(connection: psycopg.Connection, archive: Archive, settings: Settings, advance: Advance) -> Presence:

@@ -13,7 +13,7 @@ from hindcast.archive import PUT_BACK, ROW_HASH, ArchivedChunk, Description, rea
 from hindcast.archive_ledger import Archive, adopt_archive, find_archive, set_status
 from hindcast.archive_rows import Advance, month_bounds, scratch_folder
 from hindcast.archive_store import archive_prefix, join_location, list_folders
-from hindcast.archived_objects import restore_objects
+from hindcast.archived_objects import commit_restored, restore_objects
 from hindcast.archived_rows import Presence, compare_chunk, look_up_by_key
 from hindcast.database import add_months
 from hindcast.derived_restore import find_derived
@@ -78,7 +78,7 @@ def restore_rows(
     )
     inserted = 0
     with scratch_folder(settings) as scratch:
-        restore_objects(connection, archive.uri, scratch, settings)
+        restore_objects(connection, description, archive.uri, scratch, settings)
         for chunk in read_chunks(description, archive.uri, scratch):
             inserted += _restore_chunk(connection, description, chunk)
             advance(chunk.rows)
@@ -128,6 +128,7 @@ def _restore_chunk(connection: psycopg.Connection, description: Description, chu
             connection.execute("DELETE FROM restoring WHERE event_id = ANY(%s)", (superseded,))
         inserted = connection.execute(_INSERT.format(columns=_names(description))).rowcount
         derived.remember(connection, superseded)
+        commit_restored(connection)
         return inserted
 
 

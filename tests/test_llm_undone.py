@@ -1,15 +1,24 @@
 """Rolling back LLM analytics: objects go with their rows, archived first, and come back with them."""
 
+from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
+import msgspec
+import psycopg
 import pytest
 from loading import count_events, load, query
+from storing import put
 from test_llm_imports import STATES, export_of, make_record
 from undoing import begin_rollback, preview, restore, roll_back
 
-from hindcast.archive_ledger import find_archive
+from hindcast import restore as restoring
+from hindcast.archive import Description, read_description, seal_archive
+from hindcast.archive_ledger import Archive, find_archive
+from hindcast.archived_objects import INDEX
 from hindcast.database import connect
 from hindcast.errors import ArchiveError
+from hindcast.objects.ledger import Owner, claim_object, sweep
 from hindcast.objects.store import ObjectStore, open_store, read_object
 from hindcast.prune import delete_rows
 from hindcast.settings import load_settings
@@ -89,3 +98,93 @@ def test_a_removal_that_was_killed_goes_on(
         [(archive_id,)] = query(target, "SELECT archive_id FROM import_archives")
         delete_rows(connection, find_archive(connection, str(archive_id)), load_settings(), lambda rows: None)
     assert (keys(objects), query(target, STATES)) == ([], [])
+
+
+def test_a_restore_that_was_killed_between_objects_and_rows_leaves_what_a_sweep_takes(
+    objects: ObjectStore, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = load(target, export_of(tmp_path, make_record(1), make_record(2)))
+    rows, states = query(target, "TABLE analytics_events"), query(target, STATES)
+    roll_back(target, begun.run.run_id)
+    [(archive_id,)] = query(target, "SELECT archive_id FROM import_archives")
+
+    def die(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(restoring, "_restore_chunk", die)
+        with pytest.raises(KeyboardInterrupt):
+            restore(target, str(archive_id))
+    assert len(keys(objects)) == 2 and count_events(target) == 0
+    with connect(target, load_settings()) as connection:
+        assert sweep(connection, objects, timedelta(0)).pending == 2
+    assert (keys(objects), query(target, STATES)) == ([], [])
+    restore(target, str(archive_id))
+    assert (sorted(query(target, "TABLE analytics_events")), query(target, STATES)) == (sorted(rows), states)
+    assert len(keys(objects)) == 2
+
+
+def test_an_object_that_is_swept_while_rows_are_put_back_stops_the_restore(
+    objects: ObjectStore, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = load(target, export_of(tmp_path, make_record(1)))
+    roll_back(target, begun.run.run_id)
+    [(archive_id,)] = query(target, "SELECT archive_id FROM import_archives")
+    put_back = restoring.restore_objects
+
+    def put_back_and_sweep(connection: psycopg.Connection, *arguments: object) -> int:
+        restored = put_back(connection, *arguments)  # type: ignore[arg-type]
+        sweep(connection, objects, timedelta(0))
+        return restored
+
+    with monkeypatch.context() as sweeping:
+        sweeping.setattr(restoring, "restore_objects", put_back_and_sweep)
+        with pytest.raises(ArchiveError, match="was swept before its row was put back; restore again"):
+            restore(target, str(archive_id))
+    assert count_events(target) == 0
+    restore(target, str(archive_id))
+    assert (len(keys(objects)), count_events(target)) == (1, 1)
+
+
+def archived(target: str, tmp_path: Path) -> tuple[Archive, Description]:
+    begun = load(target, export_of(tmp_path, make_record(1)))
+    archive = begin_rollback(target, begun.run.run_id)
+    return archive, read_description(archive.uri)
+
+
+@pytest.mark.parametrize("change", ["gone", "other"])
+def test_a_list_of_objects_that_is_not_what_was_sealed_is_refused_before_anything_goes(
+    change: str, objects: ObjectStore, target: str, tmp_path: Path
+) -> None:
+    archive, _ = archived(target, tmp_path)
+    index = Path(archive.uri) / INDEX
+    if change == "gone":
+        index.unlink()
+    else:
+        index.write_bytes(index.read_bytes().replace(b"default", b"another"))
+    with connect(target, load_settings()) as connection, pytest.raises(ArchiveError, match=INDEX):
+        delete_rows(connection, archive, load_settings(), lambda rows: None)
+    assert (count_events(target), len(keys(objects))) == (1, 1)
+
+
+def test_an_archive_sealed_before_its_list_was_noted_is_restored(
+    objects: ObjectStore, target: str, tmp_path: Path
+) -> None:
+    archive, description = archived(target, tmp_path)
+    description.objects = msgspec.UNSET
+    seal_archive(description, archive.uri)
+    assert b"sha256" in (Path(archive.uri) / INDEX).read_bytes()
+    with connect(target, load_settings()) as connection:
+        delete_rows(connection, archive, load_settings(), lambda rows: None)
+    assert keys(objects) == []
+    restore(target, str(archive.archive_id))
+    assert (len(keys(objects)), count_events(target)) == (1, 1)
+
+
+def test_a_sweep_leaves_an_object_that_somebody_else_put(objects: ObjectStore, target: str) -> None:
+    key = "llma/default/theirs"
+    put(objects, key, b"theirs")
+    with connect(target, load_settings()) as connection:
+        claim_object(connection, objects.bucket, key, Owner("default", UUID(int=1)), "0" * 64, 6)
+        assert sweep(connection, objects, timedelta(0)).foreign == 1
+    assert keys(objects) == [key]

@@ -15,6 +15,7 @@ from hindcast.errors import ObjectConflict
 from hindcast.objects.content import Content
 from hindcast.objects.ledger import Claim, Owner, claim_object, commit_object, sweep, sweep_unlisted, withdraw
 from hindcast.objects.local import LocalStore
+from hindcast.objects.store import read_object
 from hindcast.settings import load_settings
 
 pytest_plugins = ["loading_fixtures"]
@@ -60,6 +61,24 @@ def test_a_claim_without_an_object_is_swept_too(session: psycopg.Connection, sto
         claim(session, key=f"{KEY}{n}")
     assert sweep(session, store, NOW).pending == 3
     assert query(target, "SELECT count(*) FROM llm_objects") == [(0,)]
+
+
+def test_what_somebody_else_put_under_the_key_stays(
+    session: psycopg.Connection, store: LocalStore, target: str
+) -> None:
+    put(store, KEY, b"theirs")
+    claim(session)  # and died before it found out
+    assert sweep(session, store, NOW, is_dry_run=True).foreign == 1
+    swept = sweep(session, store, NOW)
+    assert (swept.pending, swept.foreign, swept.size_bytes) == (0, 1, 0)
+    assert read_object(store, KEY) == b"theirs"
+    assert query(target, "SELECT count(*) FROM llm_objects") == [(0,)]
+
+
+def test_taking_back_leaves_the_bytes_of_others(session: psycopg.Connection, store: LocalStore) -> None:
+    put(store, KEY, b"theirs")
+    assert withdraw(session, store, claim(session))
+    assert read_object(store, KEY) == b"theirs"
 
 
 def test_a_commit_after_a_sweep_says_that_the_object_is_gone(session: psycopg.Connection, store: LocalStore) -> None:

@@ -26,7 +26,7 @@ _CLAIM: Final = (
     " RETURNING state"
 )
 _NEXT_PENDING: Final = (
-    "SELECT key, size_bytes FROM llm_objects"
+    "SELECT key, size_bytes, sha256 FROM llm_objects"
     " WHERE state = 'pending' AND bucket = %s AND created_at < %s AND key > %s"
     " ORDER BY key LIMIT 1 FOR UPDATE SKIP LOCKED"
 )
@@ -55,10 +55,14 @@ class Claim:
 
 @dataclass
 class Sweep:
-    """What a sweep found: objects of the ledger that never were committed, and objects the ledger does not have."""
+    """What a sweep found: objects of the ledger that never were committed, and objects the ledger does not have.
+
+    `foreign` is how many claims were given up whose key holds other bytes: those are somebody else's, and stay.
+    """
 
     pending: int = 0
     unlisted: int = 0
+    foreign: int = 0
     size_bytes: int = 0
 
 
@@ -101,7 +105,7 @@ def commit_object(connection: psycopg.Connection, claim: Claim) -> bool:
 def withdraw(connection: psycopg.Connection, store: ObjectStore, claim: Claim) -> bool:
     """Take a claim and its object back after a failure; False when another writer has taken it up since.
 
-    The object goes while its row is locked, so nobody can claim it in between.
+    Other bytes under its key stay. The object goes while its row is locked, so nobody can claim it in between.
     """
     with connection.transaction():
         found = connection.execute(
@@ -109,7 +113,7 @@ def withdraw(connection: psycopg.Connection, store: ObjectStore, claim: Claim) -
             (claim.bucket, claim.key, claim.token),
         ).rowcount
         if found:
-            _remove(connection, store, claim.key)
+            _remove_own(connection, store, claim.key, claim.sha256)
     return bool(found)
 
 
@@ -122,7 +126,10 @@ def release(connection: psycopg.Connection, claim: Claim) -> None:
 
 
 def sweep(connection: psycopg.Connection, store: ObjectStore, grace: timedelta, is_dry_run: bool = False) -> Sweep:
-    """Remove objects that were claimed longer than `grace` ago and never committed. One transaction an object."""
+    """Remove objects that were claimed longer than `grace` ago and never committed. One transaction an object.
+
+    A key that holds other bytes than were claimed is only given up: whoever claimed it died before finding that out.
+    """
     swept = Sweep()
     latest = datetime.now(UTC) - grace
     key = ""
@@ -134,10 +141,12 @@ def sweep(connection: psycopg.Connection, store: ObjectStore, grace: timedelta, 
             if not row:
                 return swept
             key = row[0]
+            is_foreign = _holds_others(store, key, row[2])
             if not is_dry_run:
-                _remove(connection, store, key)
-        swept.pending += 1
-        swept.size_bytes += row[1]
+                _remove_own(connection, store, key, row[2])
+        swept.foreign += is_foreign
+        swept.pending += not is_foreign
+        swept.size_bytes += 0 if is_foreign else row[1]
 
 
 def sweep_unlisted(
@@ -171,6 +180,20 @@ def _take_unlisted(connection: psycopg.Connection, store: ObjectStore, key: str,
         else:
             _remove(connection, store, key)
     return True
+
+
+def _remove_own(connection: psycopg.Connection, store: ObjectStore, key: str, sha256: str) -> None:
+    """Remove a claim, and its object when that has the claimed bytes."""
+    if not _holds_others(store, key, sha256):
+        store.delete(key)
+    connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = %s", (store.bucket, key))
+
+
+def _holds_others(store: ObjectStore, key: str, sha256: str) -> bool:
+    try:
+        return store.head(key).metadata.get("sha256") != sha256
+    except FileNotFoundError:
+        return False
 
 
 def _remove(connection: psycopg.Connection, store: ObjectStore, key: str) -> None:
