@@ -29,6 +29,7 @@ def capture(host: str, port: int, workers: int) -> None:
 
         from hindcast.capture.app import PATH
         from hindcast.objects.store import open_store
+        from hindcast.sockets import find_free_port
 
         settings = load_settings()
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -36,6 +37,7 @@ def capture(host: str, port: int, workers: int) -> None:
             if not settings.capture_tokens and not _has_tokens(connection):
                 click.echo("no token may capture yet: `hindcast capture-token add NAME`", err=True)
             store = open_store(settings)
+        port = port or find_free_port()
         click.echo(f"POST http://{host}:{port}{PATH}, objects in {store}", err=True)
         os.environ["HINDCAST_HOME"] = str(settings.home)
         uvicorn.run(

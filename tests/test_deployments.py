@@ -17,7 +17,7 @@ KEYS = {
 SCHEDULE_KEYS = {"cron", "interval", "rrule", "timezone", "active", "parameters", "slug", "anchor_date", "day_or"}
 NAMES = {
     "backfill/nightly", "backfill/manual", "validate-export/dry-run", "rollup/hourly", "verify/manual",
-    "generate/manual", "rollback/manual", "acceptance/manual",
+    "generate/manual", "rollback/manual", "acceptance/manual", "sweep/hourly",
 }  # fmt: skip
 every_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
 

@@ -125,6 +125,12 @@ def release(connection: psycopg.Connection, claim: Claim) -> None:
     )
 
 
+def has_pending(connection: psycopg.Connection, grace: timedelta) -> bool:
+    """True when some object was claimed longer than `grace` ago and never committed, in whatever bucket."""
+    query = "SELECT FROM llm_objects WHERE state = 'pending' AND created_at < %s LIMIT 1"
+    return connection.execute(query, (datetime.now(UTC) - grace,)).rowcount > 0
+
+
 def sweep(connection: psycopg.Connection, store: ObjectStore, grace: timedelta, is_dry_run: bool = False) -> Sweep:
     """Remove objects that were claimed longer than `grace` ago and never committed. One transaction an object.
 

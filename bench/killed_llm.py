@@ -1,0 +1,280 @@
+"""`python -m bench.killed_llm`: an import of LLM events and the capture endpoint, killed at random; what is left.
+
+In each round `hindcast backfill` loads an export with large values while clients send such events to `hindcast
+capture`; both get SIGKILL at a random moment, half of the imports in their load. Then: every event has its objects and
+every answered event is there; a sweep leaves no object without its event; the import, run again, ends with the rows and
+bytes of one that nobody disturbed. Ends with 1 at the first violation, and says what was found.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import psutil
+import psycopg
+
+from bench.command import ROOT, run_hindcast
+from bench.llm_checks import (
+    Values,
+    Violation,
+    check_nothing_else,
+    check_references,
+    digest_events,
+    digest_objects,
+    read_values,
+)
+from bench.llm_clients import send_events
+from bench.server import fresh, running_server, say
+from hindcast.embedded import EmbeddedServer
+from hindcast.objects.local import LocalStore
+from hindcast.objects.s3 import S3Store
+from hindcast.objects.store import ObjectStore
+from hindcast.sockets import find_free_port
+
+BUCKET, TOKEN, TEAM = "llma", "phc_killed", "default"
+CLIENTS: Final = 4
+
+
+@dataclass
+class Round:
+    """What was killed when (seconds), and what was found."""
+
+    number: int
+    aimed: bool
+    import_killed_at: float = 0.0
+    capture_killed_at: float = 0.0
+    loaded: int = 0
+    answered: int = 0
+    pending: int = 0
+    ranges: int = 0
+    megabytes: float = 0.0
+    status: str = ""
+
+
+@dataclass
+class Series:
+    """The export, and what an import of it that nobody disturbs gives."""
+
+    server: EmbeddedServer
+    folder: Path
+    store_kind: str
+    export: Path
+    values: Values
+    seconds: float = 0.0
+    rows: str = ""
+    objects: str = ""
+    rounds: list[Round] = field(default_factory=list)
+
+    def home(self, name: str) -> Path:
+        return self.folder / f"home-{name}"
+
+    def store(self, name: str) -> ObjectStore:
+        """The round's store, empty."""
+        if self.store_kind == "local":
+            return LocalStore(self.home(name) / "objects", BUCKET)
+        store = S3Store(BUCKET)
+        for found in list(store.list()):
+            store.delete(found.key)
+        return store
+
+
+def main() -> None:
+    """Run the rounds; print a table and a JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m bench.killed_llm", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--store", choices=["local", "s3"], default="local")
+    parser.add_argument("--count", type=int, default=1_500, help="events of the export")
+    options = parser.parse_args()
+    drawn = random.Random(options.seed)
+    with tempfile.TemporaryDirectory(prefix="hindcast-killed-") as name, _serving(options.store):
+        folder = Path(name)
+        with running_server(folder / "postgres") as server:
+            series = _undisturbed(server, folder, options.store, options.count, options.seed)
+            say(f"undisturbed: {series.seconds:.1f} s, {series.rows}, {series.objects}")
+            say("round  aimed  import killed  capture killed  loaded  answered  pending  ranges      MB  status")
+            for number in range(options.rounds):
+                round_ = Round(number, aimed=number % 2 == 1)
+                series.rounds.append(round_)
+                try:
+                    _run_round(series, round_, drawn)
+                    round_.status = "ok"
+                except Violation as violation:
+                    round_.status = f"VIOLATION: {violation}"
+                say(_row(round_))
+                if round_.status != "ok":
+                    break
+    say(json.dumps(_summary(series), indent=1))
+    sys.exit(any(found.status != "ok" for found in series.rounds))
+
+
+def _undisturbed(server: EmbeddedServer, folder: Path, kind: str, count: int, seed: int) -> Series:
+    export = folder / "llm.jsonl"
+    sizes = ["--blobs", "1", "4", "--blob-bytes", "5000", "60000"]
+    run_hindcast(
+        ["generate", "llm_analytics", "--count", str(count), "--seed", str(seed), *sizes, "--out", export],
+        None,
+        folder / "home-generate",
+    )
+    series = Series(server, folder, kind, export, read_values(Path(f"{export}.values.answers.json")))
+    url, store = fresh(server, "undisturbed"), series.store("undisturbed")
+    began = time.monotonic()
+    run_hindcast(["backfill", "-f", export], url, series.home("undisturbed"))
+    series.seconds = time.monotonic() - began
+    looked = check_references(url, store, series.values, {})
+    check_nothing_else(url, store, looked.keys)
+    series.rows, series.objects = digest_events(url, TEAM), digest_objects(store, f"llma/{TEAM}/")
+    return series
+
+
+def _run_round(series: Series, round_: Round, drawn: random.Random) -> None:
+    name = f"round{round_.number}"
+    url, home, store = fresh(series.server, name), series.home(name), series.store(name)
+    answered: dict[str, str] = {}
+    with _capturing(series, url, home, answered, drawn) as capture:
+        importer = _start(["backfill", "-f", str(series.export)], url, home)
+        began = time.monotonic()
+        if round_.aimed:
+            _await_load(url, importer)
+            moment = time.monotonic() - began + drawn.uniform(0, series.seconds / 6)
+        else:
+            moment = drawn.uniform(0, series.seconds * 1.1)
+        capture_moment = drawn.uniform(0, max(moment, 1.0))
+        for at, process in sorted([(moment, importer), (capture_moment, capture)], key=lambda item: item[0]):
+            time.sleep(max(0.0, began + at - time.monotonic()))
+            _kill(process)
+    round_.import_killed_at, round_.capture_killed_at = round(moment, 2), round(capture_moment, 2)
+    round_.answered = len(answered)
+    with psycopg.connect(url) as connection:
+        for query, to in (
+            ("SELECT count(*) FROM analytics_events WHERE tenant = 'default'", "loaded"),
+            ("SELECT count(*) FROM llm_objects WHERE state = 'pending'", "pending"),
+        ):
+            row = connection.execute(query).fetchone()
+            setattr(round_, to, row[0] if row else 0)
+    check_references(url, store, series.values, answered)
+    run_hindcast(["objects", "sweep", "--grace", "0"], url, home)
+    looked = check_references(url, store, series.values, answered)
+    check_nothing_else(url, store, looked.keys)
+    run_hindcast(["backfill", "-f", series.export], url, home)
+    looked = check_references(url, store, series.values, answered)
+    check_nothing_else(url, store, looked.keys)
+    round_.ranges, round_.megabytes = looked.ranges, round(looked.size_bytes / 1e6, 1)
+    for what, found, expected in (
+        ("rows", digest_events(url, TEAM), series.rows),
+        ("objects", digest_objects(store, f"llma/{TEAM}/"), series.objects),
+    ):
+        if found != expected:
+            raise Violation(f"{what} are not those of an undisturbed import: {found}, not {expected}")
+
+
+@contextmanager
+def _capturing(
+    series: Series, url: str, home: Path, answered: dict[str, str], drawn: random.Random
+) -> "Iterator[subprocess.Popen[bytes]]":
+    port = find_free_port()
+    endpoint = f"http://127.0.0.1:{port}/i/v0/ai"
+    process = _start(["capture", "--port", str(port)], url, home)
+    is_over = threading.Event()
+    seeds = [drawn.randrange(1 << 60) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=send_events, args=(endpoint, TOKEN, seed, answered, is_over)) for seed in seeds]
+    for thread in threads:
+        thread.start()
+    try:
+        yield process
+    finally:
+        _kill(process)
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+def _start(arguments: list[str], url: str, home: Path) -> "subprocess.Popen[bytes]":
+    settings = {"HINDCAST_HOME": str(home), "DATABASE_URL": url, "HINDCAST_CAPTURE_TOKENS": TOKEN}
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | settings,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def _await_load(url: str, importer: "subprocess.Popen[bytes]") -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        query = "SELECT FROM llm_objects WHERE team = %s LIMIT 1"
+        while importer.poll() is None and not connection.execute(query, (TEAM,)).rowcount:
+            time.sleep(0.02)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """SIGKILL for a command and whatever it started."""
+    try:
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    except psutil.NoSuchProcess:
+        family = []
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+    psutil.wait_procs(family, timeout=10)
+
+
+@contextmanager
+def _serving(kind: str) -> Iterator[None]:
+    """For s3: moto's server, with an empty bucket, in the environment."""
+    if kind == "local":
+        yield
+        return
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+    moto = ThreadedMotoServer(port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "LLMA_S3_BUCKET": BUCKET}
+    os.environ |= {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_REGION": "us-east-1"}
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    try:
+        yield
+    finally:
+        moto.stop()
+
+
+def _row(found: Round) -> str:
+    return (
+        f"{found.number:>5}  {'yes' if found.aimed else 'no':>5}  {found.import_killed_at:>13}"
+        f"  {found.capture_killed_at:>14}  {found.loaded:>6}  {found.answered:>8}  {found.pending:>7}"
+        f"  {found.ranges:>6}  {found.megabytes:>6}  {found.status}"
+    )
+
+
+def _summary(series: Series) -> dict[str, Any]:
+    rounds = series.rounds
+    return {
+        "store": series.store_kind,
+        "rounds": len(rounds),
+        "ok": sum(found.status == "ok" for found in rounds),
+        "killed_in_the_load": sum(found.pending > 0 or found.loaded > 0 for found in rounds),
+        "left_pending": sum(found.pending > 0 for found in rounds),
+        "answered": sum(found.answered for found in rounds),
+        "ranges_read": sum(found.ranges for found in rounds),
+        "median_pending": statistics.median([found.pending for found in rounds]) if rounds else 0,
+        "undisturbed_seconds": round(series.seconds, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
