@@ -46,6 +46,7 @@ from hindcast.sockets import find_free_port
 
 BUCKET, TOKEN, TEAM = "llma", "phc_killed", "default"
 CLIENTS: Final = 4
+CHUNKS: Final = ("--chunk", "50")  # many, so that kills fall between them
 
 
 @dataclass
@@ -132,7 +133,7 @@ def _undisturbed(server: EmbeddedServer, folder: Path, kind: str, count: int, se
     series = Series(server, folder, kind, export, read_values(Path(f"{export}.values.answers.json")))
     url, store = fresh(server, "undisturbed"), series.store("undisturbed")
     began = time.monotonic()
-    run_hindcast(["backfill", "-f", export], url, series.home("undisturbed"))
+    run_hindcast(["backfill", "-f", export, *CHUNKS], url, series.home("undisturbed"))
     series.seconds = time.monotonic() - began
     looked = check_references(url, store, series.values, {})
     check_nothing_else(url, store, looked.keys)
@@ -145,7 +146,7 @@ def _run_round(series: Series, round_: Round, drawn: random.Random) -> None:
     url, home, store = fresh(series.server, name), series.home(name), series.store(name)
     answered: dict[str, str] = {}
     with _capturing(series, url, home, answered, drawn) as capture:
-        importer = _start(["backfill", "-f", str(series.export)], url, home)
+        importer = _start(["backfill", "-f", str(series.export), *CHUNKS], url, home)
         began = time.monotonic()
         if round_.aimed:
             _await_load(url, importer)
@@ -169,7 +170,7 @@ def _run_round(series: Series, round_: Round, drawn: random.Random) -> None:
     run_hindcast(["objects", "sweep", "--grace", "0"], url, home)
     looked = check_references(url, store, series.values, answered)
     check_nothing_else(url, store, looked.keys)
-    run_hindcast(["backfill", "-f", series.export], url, home)
+    run_hindcast(["backfill", "-f", series.export, *CHUNKS], url, home)
     looked = check_references(url, store, series.values, answered)
     check_nothing_else(url, store, looked.keys)
     round_.ranges, round_.megabytes = looked.ranges, round(looked.size_bytes / 1e6, 1)
