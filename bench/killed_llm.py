@@ -8,7 +8,6 @@ bytes of one that nobody disturbed. Ends with 1 at the first violation, and says
 
 import argparse
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -17,16 +16,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
-import boto3
-import psutil
 import psycopg
 
-from bench.command import ROOT, run_hindcast
+from bench.command import run_hindcast
 from bench.llm_checks import (
     Values,
     Violation,
@@ -36,8 +33,9 @@ from bench.llm_checks import (
     digest_objects,
     read_values,
 )
-from bench.llm_clients import send_events
+from bench.llm_clients import Client
 from bench.server import fresh, running_server, say
+from bench.victims import kill_family, serving_s3, start_hindcast
 from hindcast.embedded import EmbeddedServer
 from hindcast.objects.local import LocalStore
 from hindcast.objects.s3 import S3Store
@@ -47,6 +45,12 @@ from hindcast.sockets import find_free_port
 BUCKET, TOKEN, TEAM = "llma", "phc_killed", "default"
 CLIENTS: Final = 4
 CHUNKS: Final = ("--chunk", "50")  # many, so that kills fall between them
+
+_EVENTS: Final = "SELECT count(*) FROM analytics_events WHERE tenant"
+_PENDING: Final = "SELECT count(*) FROM llm_objects WHERE state = 'pending' AND team"
+_SESSIONS: Final = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 
 @dataclass
@@ -59,7 +63,9 @@ class Round:
     capture_killed_at: float = 0.0
     loaded: int = 0
     answered: int = 0
+    unanswered: int = 0
     pending: int = 0
+    pending_live: int = 0
     ranges: int = 0
     megabytes: float = 0.0
     status: str = ""
@@ -75,6 +81,8 @@ class Series:
     export: Path
     values: Values
     seconds: float = 0.0
+    load_seconds: float = 0.0
+    events: int = 0
     rows: str = ""
     objects: str = ""
     rounds: list[Round] = field(default_factory=list)
@@ -101,12 +109,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_500, help="events of the export")
     options = parser.parse_args()
     drawn = random.Random(options.seed)
-    with tempfile.TemporaryDirectory(prefix="hindcast-killed-") as name, _serving(options.store):
+    serving = serving_s3(BUCKET) if options.store == "s3" else nullcontext()
+    with tempfile.TemporaryDirectory(prefix="hindcast-killed-") as name, serving:
         folder = Path(name)
         with running_server(folder / "postgres") as server:
             series = _undisturbed(server, folder, options.store, options.count, options.seed)
             say(f"undisturbed: {series.seconds:.1f} s, {series.rows}, {series.objects}")
-            say("round  aimed  import killed  capture killed  loaded  answered  pending  ranges      MB  status")
+            say(
+                "round  aimed  import killed  capture killed  loaded  answered  not told  pending  and live  ranges"
+                "      MB  status"
+            )
             for number in range(options.rounds):
                 round_ = Round(number, aimed=number % 2 == 1)
                 series.rounds.append(round_)
@@ -135,8 +147,10 @@ def _undisturbed(server: EmbeddedServer, folder: Path, kind: str, count: int, se
     began = time.monotonic()
     run_hindcast(["backfill", "-f", export, *CHUNKS], url, series.home("undisturbed"))
     series.seconds = time.monotonic() - began
-    looked = check_references(url, store, series.values, {})
+    looked = check_references(url, store, series.values, set())
     check_nothing_else(url, store, looked.keys)
+    query = "SELECT extract(epoch FROM max(committed_at) - min(created_at))::float8 FROM llm_objects"
+    series.load_seconds, series.events = _ask(url, query), looked.events
     series.rows, series.objects = digest_events(url, TEAM), digest_objects(store, f"llma/{TEAM}/")
     return series
 
@@ -144,34 +158,34 @@ def _undisturbed(server: EmbeddedServer, folder: Path, kind: str, count: int, se
 def _run_round(series: Series, round_: Round, drawn: random.Random) -> None:
     name = f"round{round_.number}"
     url, home, store = fresh(series.server, name), series.home(name), series.store(name)
-    answered: dict[str, str] = {}
-    with _capturing(series, url, home, answered, drawn) as capture:
-        importer = _start(["backfill", "-f", str(series.export), *CHUNKS], url, home)
+    sent, answered = Values(), set[str]()
+    with _capturing(url, home, sent, answered, drawn) as capture:
+        capture_moment = drawn.uniform(0, series.seconds)
+        killer = threading.Timer(capture_moment, kill_family, [capture])
         began = time.monotonic()
+        killer.start()
+        importer = _start(["backfill", "-f", str(series.export), *CHUNKS], url, home)
         if round_.aimed:
             _await_load(url, importer)
-            moment = time.monotonic() - began + drawn.uniform(0, series.seconds / 6)
+            time.sleep(drawn.uniform(0, series.load_seconds))
         else:
-            moment = drawn.uniform(0, series.seconds * 1.1)
-        capture_moment = drawn.uniform(0, max(moment, 1.0))
-        for at, process in sorted([(moment, importer), (capture_moment, capture)], key=lambda item: item[0]):
-            time.sleep(max(0.0, began + at - time.monotonic()))
-            _kill(process)
-    round_.import_killed_at, round_.capture_killed_at = round(moment, 2), round(capture_moment, 2)
-    round_.answered = len(answered)
-    with psycopg.connect(url) as connection:
-        for query, to in (
-            ("SELECT count(*) FROM analytics_events WHERE tenant = 'default'", "loaded"),
-            ("SELECT count(*) FROM llm_objects WHERE state = 'pending'", "pending"),
-        ):
-            row = connection.execute(query).fetchone()
-            setattr(round_, to, row[0] if row else 0)
-    check_references(url, store, series.values, answered)
+            time.sleep(drawn.uniform(0, series.seconds))
+        kill_family(importer)
+        round_.import_killed_at = round(time.monotonic() - began, 2)
+        killer.join()
+    round_.capture_killed_at, round_.answered = round(capture_moment, 2), len(answered)
+    _await_end_of_sessions(url)
+    round_.loaded = int(_ask(url, f"{_EVENTS} = 'default'"))
+    round_.unanswered = int(_ask(url, f"{_EVENTS} <> 'default'")) - len(answered)
+    round_.pending = int(_ask(url, f"{_PENDING} = 'default'"))
+    round_.pending_live = int(_ask(url, f"{_PENDING} <> 'default'"))
+    values = series.values | sent
+    check_references(url, store, values, answered)
     run_hindcast(["objects", "sweep", "--grace", "0"], url, home)
-    looked = check_references(url, store, series.values, answered)
+    looked = check_references(url, store, values, answered)
     check_nothing_else(url, store, looked.keys)
     run_hindcast(["backfill", "-f", series.export, *CHUNKS], url, home)
-    looked = check_references(url, store, series.values, answered)
+    looked = check_references(url, store, values, answered)
     check_nothing_else(url, store, looked.keys)
     round_.ranges, round_.megabytes = looked.ranges, round(looked.size_bytes / 1e6, 1)
     for what, found, expected in (
@@ -184,20 +198,27 @@ def _run_round(series: Series, round_: Round, drawn: random.Random) -> None:
 
 @contextmanager
 def _capturing(
-    series: Series, url: str, home: Path, answered: dict[str, str], drawn: random.Random
+    url: str, home: Path, sent: Values, answered: set[str], drawn: random.Random
 ) -> "Iterator[subprocess.Popen[bytes]]":
+    """The endpoint with its clients, from its first answer on."""
     port = find_free_port()
-    endpoint = f"http://127.0.0.1:{port}/i/v0/ai"
-    process = _start(["capture", "--port", str(port)], url, home)
-    is_over = threading.Event()
-    seeds = [drawn.randrange(1 << 60) for _ in range(CLIENTS)]
-    threads = [threading.Thread(target=send_events, args=(endpoint, TOKEN, seed, answered, is_over)) for seed in seeds]
+    process, is_over = _start(["capture", "--port", str(port)], url, home), threading.Event()
+    clients = [
+        Client(f"http://127.0.0.1:{port}/i/v0/ai", TOKEN, drawn.randrange(1 << 60), sent, answered)
+        for _ in range(CLIENTS)
+    ]
+    threads = [threading.Thread(target=client.send_until, args=(is_over,)) for client in clients]
     for thread in threads:
         thread.start()
     try:
+        latest = time.monotonic() + 120
+        while not answered:
+            if time.monotonic() > latest or process.poll() is not None:
+                raise Violation("the endpoint answers nobody")
+            time.sleep(0.02)
         yield process
     finally:
-        _kill(process)
+        kill_family(process)
         is_over.set()
         for thread in threads:
             thread.join()
@@ -205,11 +226,20 @@ def _capturing(
 
 def _start(arguments: list[str], url: str, home: Path) -> "subprocess.Popen[bytes]":
     settings = {"HINDCAST_HOME": str(home), "DATABASE_URL": url, "HINDCAST_CAPTURE_TOKENS": TOKEN}
-    return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | settings,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    return start_hindcast(arguments, settings)
+
+
+def _ask(url: str, query: LiteralString) -> float:
+    with psycopg.connect(url) as connection:
+        row = connection.execute(query).fetchone()
+    assert row
+    return float(row[0])
+
+
+def _await_end_of_sessions(url: str) -> None:
+    """Until the server has noticed that the killed are gone: a last transaction may still end."""
+    while _ask(url, _SESSIONS):
+        time.sleep(0.05)
 
 
 def _await_load(url: str, importer: "subprocess.Popen[bytes]") -> None:
@@ -219,46 +249,11 @@ def _await_load(url: str, importer: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.02)
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """SIGKILL for a command and whatever it started."""
-    try:
-        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    except psutil.NoSuchProcess:
-        family = []
-    for member in family:
-        try:
-            member.kill()
-        except psutil.NoSuchProcess:
-            continue
-    process.wait()
-    psutil.wait_procs(family, timeout=10)
-
-
-@contextmanager
-def _serving(kind: str) -> Iterator[None]:
-    """For s3: moto's server, with an empty bucket, in the environment."""
-    if kind == "local":
-        yield
-        return
-    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
-
-    moto = ThreadedMotoServer(port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "LLMA_S3_BUCKET": BUCKET}
-    os.environ |= {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_REGION": "us-east-1"}
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
-    try:
-        yield
-    finally:
-        moto.stop()
-
-
 def _row(found: Round) -> str:
     return (
         f"{found.number:>5}  {'yes' if found.aimed else 'no':>5}  {found.import_killed_at:>13}"
-        f"  {found.capture_killed_at:>14}  {found.loaded:>6}  {found.answered:>8}  {found.pending:>7}"
-        f"  {found.ranges:>6}  {found.megabytes:>6}  {found.status}"
+        f"  {found.capture_killed_at:>14}  {found.loaded:>6}  {found.answered:>8}  {found.unanswered:>8}"
+        f"  {found.pending:>7}  {found.pending_live:>8}  {found.ranges:>6}  {found.megabytes:>6}  {found.status}"
     )
 
 
@@ -268,12 +263,15 @@ def _summary(series: Series) -> dict[str, Any]:
         "store": series.store_kind,
         "rounds": len(rounds),
         "ok": sum(found.status == "ok" for found in rounds),
-        "killed_in_the_load": sum(found.pending > 0 or found.loaded > 0 for found in rounds),
+        "killed_in_the_load": sum(found.pending > 0 or 0 < found.loaded < series.events for found in rounds),
         "left_pending": sum(found.pending > 0 for found in rounds),
+        "left_pending_by_the_endpoint": sum(found.pending_live > 0 for found in rounds),
+        "kept_but_not_told": sum(found.unanswered for found in rounds),
         "answered": sum(found.answered for found in rounds),
         "ranges_read": sum(found.ranges for found in rounds),
         "median_pending": statistics.median([found.pending for found in rounds]) if rounds else 0,
         "undisturbed_seconds": round(series.seconds, 1),
+        "load_seconds": round(series.load_seconds, 1),
     }
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,10 @@ def read_values(path: Path) -> Values:
     return values
 
 
-def check_references(url: str, store: ObjectStore, values: Values, answered: Mapping[str, str]) -> Looked:
+def check_references(url: str, store: ObjectStore, values: Values, answered: AbstractSet[str]) -> Looked:
     """Every reference of every event reads back to its source's bytes, and every answered event is there.
 
-    `answered` are events answered with 200: the sha256 of the one large value by uuid. Raises Violation.
+    `answered` are the uuids of events answered with 200. Raises Violation.
     """
     looked = Looked()
     seen = set()
@@ -57,13 +58,14 @@ def check_references(url: str, store: ObjectStore, values: Values, answered: Map
                 except FileNotFoundError:
                     raise Violation(f"event {uuid}: its object {key} is not there") from None
                 body = part.partition(b"\r\n\r\n")[2]
-                expected = values.get((uuid, name), {answered[uuid]} if uuid in answered else set())
-                if expected and hashlib.sha256(body).hexdigest() not in expected:
+                if (uuid, name) not in values:
+                    raise Violation(f"event {uuid}: {name} is a large value that nobody sent")
+                if hashlib.sha256(body).hexdigest() not in values[uuid, name]:
                     raise Violation(f"event {uuid}: {name} reads back as {len(body)} other bytes")
                 looked.ranges += 1
                 looked.size_bytes += len(body)
                 looked.keys.add(key)
-    lost = answered.keys() - seen
+    lost = answered - seen
     if lost:
         raise Violation(f"{len(lost)} events answered with 200 are not in the table, such as {min(lost)}")
     return looked
@@ -75,7 +77,7 @@ def check_nothing_else(url: str, store: ObjectStore, keys: set[str]) -> None:
     if listed != keys:
         raise Violation(f"{len(listed - keys)} objects without an event, {len(keys - listed)} that are not there")
     with psycopg.connect(url) as connection:
-        noted = dict(connection.execute("SELECT key, state FROM llm_objects").fetchall())
+        noted: dict[str, str] = dict(connection.execute("SELECT key, state FROM llm_objects").fetchall())
     if set(noted) != keys or set(noted.values()) - {"committed"}:
         raise Violation(f"the ledger has {len(noted)} objects for {len(keys)}, in states {sorted(set(noted.values()))}")
 
