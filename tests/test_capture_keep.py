@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -151,15 +151,18 @@ def test_when_every_session_is_busy_the_client_is_told(capture: Capture, monkeyp
 
 @contextlib.contextmanager
 def served(home: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """`hindcast capture` in a process of its own, as a person runs it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "flows.cli", "capture", "--port", str(port)]
+    """`hindcast capture` in a process of its own, as a person runs it, on the port that it names."""
+    command = [sys.executable, "-m", "flows.cli", "capture", "--port", "0"]
     environment = os.environ | {"HINDCAST_HOME": str(home), "PYTHONPATH": str(Path(__file__).parent.parent)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
+    told = home.with_name(f"{home.name}.log")
+    with told.open("wb") as file:
+        process = subprocess.Popen(command, env=environment, stderr=file)
     try:
         deadline = time.monotonic() + 30
+        while not (found := re.search(r"POST (http://127\.0\.0\.1:[1-9]\d*)/i/v0/ai,", told.read_text())):
+            assert time.monotonic() < deadline and process.poll() is None, told.read_text()
+            time.sleep(0.05)
+        url = found[1]
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.TransportError):
                 httpx.get(f"{url}/healthz")
@@ -169,6 +172,11 @@ def served(home: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     finally:
         process.kill()
         process.wait()
+
+
+def test_on_port_0_the_endpoint_names_the_port_it_serves(configured: str, tmp_path: Path) -> None:
+    with served(tmp_path / "home") as (_, url):
+        assert httpx.get(f"{url}/healthz").status_code == 200
 
 
 def test_killed_at_any_moment_no_answered_event_is_lost_and_no_object_is_left_after_the_sweep(

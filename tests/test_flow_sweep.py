@@ -7,6 +7,7 @@ import pytest
 from storing import put
 
 from hindcast.database import connect
+from hindcast.errors import ConfigurationError
 from hindcast.objects.content import Content
 from hindcast.objects.ledger import Owner, claim_object, commit_object
 from hindcast.objects.store import open_store
@@ -31,3 +32,12 @@ def test_what_is_pending_for_longer_than_the_grace_goes(database: str) -> None:
     assert sweep()["pending"] == 0
     assert sweep(grace_minutes=20) == {"pending": 1, "unlisted": 0, "foreign": 0, "size_bytes": 1}
     assert [found.key for found in store.list()] == ["llma/default/kept"]
+
+
+def test_without_anything_pending_no_store_is_opened(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.sweep import sweep
+
+    monkeypatch.setenv("HINDCAST_OBJECT_STORE", "s3")  # and no bucket is named
+    with pytest.raises(ConfigurationError):
+        open_store(load_settings())
+    assert sweep()["pending"] == 0
