@@ -35,11 +35,21 @@ _SELECT: Final = sql.SQL(
     " ON e.source = {source} AND e.tenant = o.team AND e.source_event_id = o.event_uuid::text"
     " WHERE o.state = 'committed' AND {selected} ORDER BY o.key"
 )
-_TAKE: Final = (
-    "SELECT FROM llm_objects AS o WHERE bucket = %s AND key = %s AND sha256 = %s AND state = 'committed'"
-    " AND NOT EXISTS (SELECT FROM analytics_events AS e"
-    " WHERE e.source = %s AND e.tenant = o.team AND e.source_event_id = o.event_uuid::text) FOR UPDATE"
+# A statement of its own: what was committed while it waited is seen by the next one, not by itself.
+_LOCK: Final = (
+    "SELECT FROM llm_objects AS o INNER JOIN unnest(%s::text[], %s::text[], %s::text[]) AS a (bucket, key, sha256)"
+    " ON (o.bucket, o.key, o.sha256) = (a.bucket, a.key, a.sha256)"
+    ' ORDER BY o.key COLLATE "C" FOR UPDATE OF o'
 )
+_GIVE_UP: Final = (
+    "UPDATE llm_objects AS o SET state = 'pending', committed_at = NULL, created_at = now(), claim = %s"
+    " FROM unnest(%s::text[], %s::text[], %s::text[]) AS a (bucket, key, sha256)"
+    " WHERE (o.bucket, o.key, o.sha256) = (a.bucket, a.key, a.sha256) AND o.state = 'committed'"
+    " AND NOT EXISTS (SELECT FROM analytics_events AS e"
+    " WHERE e.source = %s AND e.tenant = o.team AND e.source_event_id = o.event_uuid::text)"
+)
+_TAKE: Final = "SELECT FROM llm_objects WHERE bucket = %s AND key = %s AND state = 'pending' AND claim = %s FOR UPDATE"
+_AT_ONCE: Final = 1_000
 _PUT_BACK: Final = (
     "CREATE TEMP TABLE IF NOT EXISTS restoring_objects"
     " (bucket text, key text, sha256 text, team text, event_uuid text);"
@@ -111,17 +121,26 @@ def verify_objects(description: Description, folder: str, scratch: Path) -> int:
 
 
 def remove_objects(connection: psycopg.Connection, description: Description, folder: str, settings: Settings) -> int:
-    """Remove the archived objects whose events are gone, one transaction each; returns how many. Safe to repeat."""
-    removed = 0
-    for found in read_index(description, folder):
-        store = _open_store(settings, found.bucket)
+    """Remove the archived objects whose events are gone; returns how many. Safe to repeat.
+
+    Each is pending, with the archive's claim, before it goes: after a kill nobody takes it for one that is there.
+    """
+    removed, claim = 0, UUID(description.archive_id)
+    index = read_index(description, folder)
+    for start in range(0, len(index), _AT_ONCE):
+        listed = index[start : start + _AT_ONCE]
+        places = ([o.bucket for o in listed], [o.key for o in listed], [o.sha256 for o in listed])
         with connection.transaction():
-            place = (found.bucket, found.key)
-            # Locked: whoever loads the event again meanwhile finds no committed object, and puts it again.
-            if connection.execute(_TAKE, (*place, found.sha256, SOURCE)).rowcount:
-                store.delete(found.key)
-                connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = %s", place)
-                removed += 1
+            connection.execute(_LOCK, places)
+            connection.execute(_GIVE_UP, (claim, *places, SOURCE))
+        for found in listed:
+            store, place = _open_store(settings, found.bucket), (found.bucket, found.key)
+            with connection.transaction():
+                # Locked: whoever loads the event again meanwhile waits until the object is gone, and puts it again.
+                if connection.execute(_TAKE, (*place, claim)).rowcount:
+                    store.delete(found.key)
+                    connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = %s", place)
+                    removed += 1
     return removed
 
 

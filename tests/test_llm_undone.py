@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from uuid import UUID
 
 import msgspec
@@ -15,7 +16,7 @@ from undoing import begin_rollback, preview, restore, roll_back
 from hindcast import restore as restoring
 from hindcast.archive import Description, read_description, seal_archive
 from hindcast.archive_ledger import Archive, find_archive
-from hindcast.archived_objects import INDEX
+from hindcast.archived_objects import INDEX, remove_objects
 from hindcast.database import connect
 from hindcast.errors import ArchiveError
 from hindcast.objects.ledger import Owner, claim_object, sweep
@@ -98,6 +99,47 @@ def test_a_removal_that_was_killed_goes_on(
         [(archive_id,)] = query(target, "SELECT archive_id FROM import_archives")
         delete_rows(connection, find_archive(connection, str(archive_id)), load_settings(), lambda rows: None)
     assert (keys(objects), query(target, STATES)) == ([], [])
+
+
+def test_after_a_removal_that_was_killed_an_event_that_comes_again_has_its_object(
+    objects: ObjectStore, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = load(target, export_of(tmp_path, make_record(1), make_record(2)))
+    delete = type(objects).delete
+
+    def delete_and_die(store: ObjectStore, key: str) -> None:
+        delete(store, key)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(type(objects), "delete", delete_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            roll_back(target, begun.run.run_id)
+    assert (len(keys(objects)), count_events(target)) == (1, 0)
+    (tmp_path / "again").mkdir()
+    again = load(target, export_of(tmp_path / "again", make_record(1), make_record(2)))
+    assert (len(keys(objects)), query(target, STATES)) == (2, [("committed", 2)])
+    assert again.failed_checks() == set()
+
+
+def test_an_event_that_comes_again_while_its_object_is_removed_keeps_it(
+    objects: ObjectStore, target: str, tmp_path: Path
+) -> None:
+    archive, description = archived(target, tmp_path)
+    with connect(target, load_settings()) as connection, psycopg.connect(target) as other:
+        other.execute("UPDATE llm_objects SET state = 'committed'")  # of the event, in the table but not yet visible
+        connection.execute("CREATE TABLE away AS TABLE analytics_events")
+        connection.execute("DELETE FROM analytics_events")
+        other.execute("INSERT INTO analytics_events SELECT * FROM away")
+        removed: list[int] = []
+        arguments = (connection, description, archive.uri, load_settings())
+        removing = Thread(target=lambda: removed.append(remove_objects(*arguments)))
+        removing.start()
+        removing.join(0.1)
+        assert removing.is_alive()
+        other.commit()
+        removing.join()
+    assert (removed, len(keys(objects)), query(target, STATES)) == ([0], 1, [("committed", 1)])
 
 
 def test_a_restore_that_was_killed_between_objects_and_rows_leaves_what_a_sweep_takes(
