@@ -18,7 +18,7 @@ from hindcast.event import format_id
 from hindcast.llm_staging import StagedObject, open_bodies, read_staged_objects
 from hindcast.manifest import Chunk
 from hindcast.objects.content import Content, file_piece
-from hindcast.objects.ledger import Claim, Owner, claim_object, commit_object, release, withdraw
+from hindcast.objects.ledger import Claim, Owner, Wanted, claim_objects, commit_objects, release, withdraw
 from hindcast.objects.multipart import describe_object
 from hindcast.objects.store import ObjectStore, open_store
 from hindcast.settings import load_settings
@@ -41,10 +41,8 @@ class PutObjects:
 
     def commit(self, connection: psycopg.Connection, lines: Iterable[int]) -> None:
         """Commit the objects of these lines, in the transaction that has their rows; raises ObjectsSwept."""
-        for line in lines:
-            claim = self.claims.get(line)
-            if claim and not commit_object(connection, claim):
-                raise ObjectsSwept
+        if not commit_objects(connection, [self.claims[line] for line in lines if line in self.claims]):
+            raise ObjectsSwept
 
     def withdraw_others(self, connection: psycopg.Connection, lines: set[int]) -> None:
         """Take back what was put for records whose rows were not written."""
@@ -65,15 +63,17 @@ def put_objects(
         return PutObjects()
     put = PutObjects(store=open_store(load_settings()))
     assert put.store
-    with connection.transaction():  # in the order of keys, so that two loaders never wait for each other in a circle
-        for line, found in sorted(objects.items(), key=lambda item: item[1].key):
-            owner = Owner(found.team, UUID(found.event_uuid), run_id, chunk.number)
-            try:
-                put.claims[line] = claim_object(
-                    connection, put.store.bucket, found.key, owner, found.sha256, found.size
-                )
-            except ObjectConflict as conflict:
-                put.conflicts.append(_describe(chunk, staged, line, found, conflict))
+    wanted = [
+        Wanted(found.key, Owner(found.team, UUID(found.event_uuid), run_id, chunk.number), found.sha256, found.size)
+        for found in objects.values()
+    ]
+    with connection.transaction():
+        claims = claim_objects(connection, put.store.bucket, wanted)
+    for line, claim in zip(objects, claims, strict=True):
+        if isinstance(claim, ObjectConflict):
+            put.conflicts.append(_describe(chunk, staged, line, objects[line], claim))
+        else:
+            put.claims[line] = claim
     waiting = [line for line, claim in put.claims.items() if not claim.is_committed]
     with open_bodies(folder, chunk.segment) as bodies, ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
         store = put.store

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from uuid import UUID
 
 import psycopg
@@ -13,7 +14,18 @@ from storing import put
 from hindcast.database import connect
 from hindcast.errors import ObjectConflict
 from hindcast.objects.content import Content
-from hindcast.objects.ledger import Claim, Owner, claim_object, commit_object, sweep, sweep_unlisted, withdraw
+from hindcast.objects.ledger import (
+    Claim,
+    Owner,
+    Wanted,
+    claim_object,
+    claim_objects,
+    commit_object,
+    commit_objects,
+    sweep,
+    sweep_unlisted,
+    withdraw,
+)
 from hindcast.objects.local import LocalStore
 from hindcast.objects.store import read_object
 from hindcast.settings import load_settings
@@ -133,3 +145,59 @@ def test_objects_the_ledger_does_not_have_are_swept_when_asked(
     assert sweep_unlisted(session, store, NOW).unlisted == 1
     assert [found.key for found in store.list()] == ["elsewhere/x", KEY]
     assert query(target, "SELECT count(*) FROM llm_objects") == [(1,)]
+
+
+def wanted(*keys_and_data: tuple[str, bytes]) -> list[Wanted]:
+    return [
+        Wanted(key, Owner("0f25663a3e84ea94", EVENT), Content([data]).sha256, len(data)) for key, data in keys_and_data
+    ]
+
+
+def test_objects_are_claimed_all_at_once_each_with_its_own_answer(session: psycopg.Connection) -> None:
+    commit_object(session, claim(session, b"x", "llma/t/done"))
+    claim(session, b"x", "llma/t/pending")
+    claims = claim_objects(
+        session,
+        "llma",
+        wanted(
+            ("llma/t/pending", b"x"), ("llma/t/new", b"x"), ("llma/t/pending", b"y"), ("llma/t/done", b"y"),
+            ("llma/t/done", b"x"), ("llma/t/new", b"x"), ("llma/t/new", b"y"),
+        ),
+    )  # fmt: skip
+    assert [getattr(found, "is_committed", str(found).partition(";")[0]) for found in claims] == [
+        False, False, "object llma/t/pending: is pending with other bytes",
+        "object llma/t/done: is committed with other bytes", True, False,
+        "object llma/t/new: is pending with other bytes",
+    ]  # fmt: skip
+    assert claim_objects(session, "llma", []) == []
+
+
+def test_objects_are_committed_all_at_once_or_a_sweep_is_told(session: psycopg.Connection, store: LocalStore) -> None:
+    claims = [claim(session, key=f"{KEY}{n}") for n in range(3)]
+    assert commit_objects(session, [*claims, claims[0]]) and commit_objects(session, claims)
+    assert commit_objects(session, [])
+    with session.transaction() as transaction:
+        assert not commit_objects(session, [*claims, Claim("llma", f"{KEY}3", claims[0].sha256, UUID(int=9), False)])
+        raise psycopg.Rollback(transaction)
+    assert sweep(session, store, NOW).pending == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_kept"),
+    [
+        ("UPDATE llm_objects SET created_at = now(), claim = gen_random_uuid()", True),
+        ("DELETE FROM llm_objects", False),
+    ],
+)
+def test_a_commit_waits_for_whoever_has_the_claim_in_hand(
+    statement: str, is_kept: bool, session: psycopg.Connection, target: str
+) -> None:
+    claimed, done = claim(session), []
+    with psycopg.connect(target) as other:
+        other.execute(statement)
+        committing = Thread(target=lambda: done.append(commit_object(session, claimed)))
+        committing.start()
+        committing.join(0.1)
+        assert committing.is_alive()
+    committing.join()
+    assert done == [is_kept]

@@ -1,11 +1,12 @@
 """The ledger of objects: an intent before an object is put, a commit with its event, a sweep of what never was.
 
-    claim -> put -> (event rows + commit_object, one transaction)
+    claim -> put -> (event rows + commit, one transaction)
 
 Killed anywhere, an object without an event is pending here, and swept; an event without its object cannot be, for
 its transaction commits only when the claim is still there. Every step may be repeated.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,13 +18,25 @@ from hindcast.errors import ObjectConflict
 from hindcast.objects.store import ObjectStore
 from hindcast.objects.teams import ROOT
 
+# In the order given: two writers that lock rows in one order never wait for each other in a circle.
 _CLAIM: Final = (
     "INSERT INTO llm_objects (bucket, key, team, event_uuid, run_id, chunk_number, size_bytes, sha256, claim)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " SELECT %s, key, team, event_uuid, run_id, chunk_number, size_bytes, sha256, claim"
+    " FROM unnest(%s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::integer[], %s::bigint[], %s::text[], %s::uuid[])"
+    " WITH ORDINALITY AS w (key, team, event_uuid, run_id, chunk_number, size_bytes, sha256, claim, place)"
+    " ORDER BY place"
     " ON CONFLICT (bucket, key) DO UPDATE"
     " SET claim = EXCLUDED.claim, created_at = now(), run_id = EXCLUDED.run_id, chunk_number = EXCLUDED.chunk_number"
     " WHERE llm_objects.state = 'pending' AND llm_objects.sha256 = EXCLUDED.sha256"
-    " RETURNING state"
+    " RETURNING key"
+)
+_COMMIT: Final = (
+    "WITH locked AS (SELECT o.bucket, o.key FROM llm_objects AS o"
+    " INNER JOIN unnest(%s::text[], %s::text[], %s::text[]) AS w (bucket, key, sha256)"
+    " ON (o.bucket, o.key, o.sha256) = (w.bucket, w.key, w.sha256)"
+    ' ORDER BY o.key COLLATE "C" FOR UPDATE OF o)'
+    " UPDATE llm_objects AS o SET state = 'committed', committed_at = coalesce(o.committed_at, now())"
+    " FROM locked WHERE (o.bucket, o.key) = (locked.bucket, locked.key)"
 )
 _NEXT_PENDING: Final = (
     "SELECT key, size_bytes, sha256 FROM llm_objects"
@@ -40,6 +53,16 @@ class Owner:
     event_uuid: UUID
     run_id: UUID | None = None
     chunk_number: int | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An object about to be put."""
+
+    key: str
+    owner: Owner
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -73,20 +96,56 @@ def claim_object(
 
     Waits for a sweep of the same key. Raises ObjectConflict when the key is claimed for other bytes.
     """
-    token = uuid4()
-    row = connection.execute(
-        _CLAIM,
-        (bucket, key, owner.team, owner.event_uuid, owner.run_id, owner.chunk_number, size_bytes, sha256, token),
-    ).fetchone()
-    if row:
-        return Claim(bucket, key, sha256, token, is_committed=False)
-    found = connection.execute(
-        "SELECT sha256, state FROM llm_objects WHERE bucket = %s AND key = %s", (bucket, key)
-    ).fetchone()
-    if found and found == (sha256, "committed"):
-        return Claim(bucket, key, sha256, token, is_committed=True)
-    state = f"is {found[1]} with other bytes" if found else "was being swept"
-    raise ObjectConflict(f"object {key}: {state}; left as it is")
+    [claim] = claim_objects(connection, bucket, [Wanted(key, owner, sha256, size_bytes)])
+    if isinstance(claim, ObjectConflict):
+        raise claim
+    return claim
+
+
+def claim_objects(
+    connection: psycopg.Connection, bucket: str, wanted: Sequence[Wanted]
+) -> list[Claim | ObjectConflict]:
+    """Note that objects are about to be put, all at once; a key claimed for other bytes has its conflict instead.
+
+    Commit this before putting them. Waits for a sweep of the same keys.
+    """
+    claims: dict[int, Claim | ObjectConflict] = {}
+    waiting = sorted(enumerate(wanted), key=lambda item: item[1].key)
+    while waiting:  # once, unless a key is wanted twice: a statement takes it once only
+        first = {found.key: place for place, found in reversed(waiting)}
+        taken = [(place, found) for place, found in waiting if first[found.key] == place]
+        waiting = [(place, found) for place, found in waiting if first[found.key] != place]
+        claimed = _claim_once(connection, bucket, [found for _, found in taken])
+        claims.update(zip((place for place, _ in taken), claimed, strict=True))
+    return [claims[place] for place in range(len(wanted))]
+
+
+def _claim_once(connection: psycopg.Connection, bucket: str, wanted: list[Wanted]) -> list[Claim | ObjectConflict]:
+    keys, sums = [found.key for found in wanted], [found.sha256 for found in wanted]
+    owners, tokens = [found.owner for found in wanted], [uuid4() for _ in wanted]
+    columns = (
+        keys,
+        [owner.team for owner in owners],
+        [owner.event_uuid for owner in owners],
+        [owner.run_id for owner in owners],
+        [owner.chunk_number for owner in owners],
+        [found.size_bytes for found in wanted],
+        sums,
+        tokens,
+    )
+    taken = {key for (key,) in connection.execute(_CLAIM, (bucket, *columns))}
+    query = "SELECT key, sha256, state FROM llm_objects WHERE bucket = %s AND key = ANY(%s)"
+    others = [key for key in keys if key not in taken]
+    held = {key: about for key, *about in connection.execute(query, (bucket, others))} if others else {}
+    claims: list[Claim | ObjectConflict] = []
+    for found, token in zip(wanted, tokens, strict=True):
+        about = held.get(found.key)
+        if found.key in taken or about == [found.sha256, "committed"]:
+            claims.append(Claim(bucket, found.key, found.sha256, token, is_committed=found.key not in taken))
+        else:
+            state = f"is {about[1]} with other bytes" if about else "was being swept"
+            claims.append(ObjectConflict(f"object {found.key}: {state}; left as it is"))
+    return claims
 
 
 def commit_object(connection: psycopg.Connection, claim: Claim) -> bool:
@@ -94,12 +153,15 @@ def commit_object(connection: psycopg.Connection, claim: Claim) -> bool:
 
     False when a sweep took the object meanwhile: roll back, claim and put it again.
     """
-    done = connection.execute(
-        "UPDATE llm_objects SET state = 'committed', committed_at = coalesce(committed_at, now())"
-        " WHERE bucket = %s AND key = %s AND sha256 = %s",
-        (claim.bucket, claim.key, claim.sha256),
-    )
-    return done.rowcount == 1
+    return commit_objects(connection, [claim])
+
+
+def commit_objects(connection: psycopg.Connection, claims: Iterable[Claim]) -> bool:
+    """Make objects their events', in the transaction that writes the events; False when a sweep took any of them."""
+    places = list({(claim.bucket, claim.key, claim.sha256) for claim in claims})
+    if not places:
+        return True
+    return connection.execute(_COMMIT, [list(column) for column in zip(*places, strict=True)]).rowcount == len(places)
 
 
 def withdraw(connection: psycopg.Connection, store: ObjectStore, claim: Claim) -> bool:
