@@ -6,11 +6,12 @@ has its event; one that is put back is pending until its row is there, so a swee
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,16 +20,19 @@ from psycopg import sql
 
 from hindcast.archive import Description, ObjectIndex
 from hindcast.archive_store import join_location, keep_bytes, keep_file, local_copy, read_bytes
-from hindcast.errors import ArchiveError, ConfigurationError
+from hindcast.errors import ArchiveError, ConfigurationError, ObjectConflict
 from hindcast.llm_events import SOURCE
-from hindcast.objects.content import Content, file_piece
-from hindcast.objects.ledger import Owner, claim_object
-from hindcast.objects.store import ObjectStore, open_store
+from hindcast.objects.content import Content, Piece, Spool, file_piece
+from hindcast.objects.ledger import Owner, Wanted, claim_objects
+from hindcast.objects.store import Head, ObjectStore, open_store
 from hindcast.selection import Selection
 from hindcast.settings import Settings
 
 INDEX: Final = "objects.jsonl"
 FILE_BYTES: Final = 256 * 1024 * 1024
+AT_ONCE: Final = 8
+BATCH: Final = 64
+SPOOLED_BYTES: Final = 512 * 1024
 _SELECT: Final = sql.SQL(
     "SELECT DISTINCT o.key, o.bucket, o.team, o.event_uuid::text, o.run_id::text, o.chunk_number, o.sha256"
     " FROM llm_objects AS o INNER JOIN analytics_events AS e"
@@ -59,6 +63,7 @@ _COMMIT: Final = sql.SQL(
     " SELECT key FROM wanted EXCEPT SELECT key FROM done LIMIT 1"
 ).format(source=sql.Literal(SOURCE))
 _ATTEMPTS: Final = 3
+_Item = TypeVar("_Item")
 
 
 class ArchivedObject(msgspec.Struct, frozen=True):
@@ -91,9 +96,11 @@ def archive_objects(
         return msgspec.UNSET
     store = _open_store(settings, rows[0][1])
     writer = _Writer(folder, scratch)
-    with closing(writer):
-        for row in rows:
-            writer.add(store, *row)
+    with closing(writer), ThreadPoolExecutor(AT_ONCE) as pool:
+        for batch in _batched(rows):
+            fetched = pool.map(lambda row: _fetch(store, row[0], row[-1], scratch), batch)
+            for row, (head, spool) in zip(batch, fetched, strict=True):
+                writer.add(row, head, spool)
         writer.keep()
     index = b"".join(msgspec.json.encode(found) + b"\n" for found in writer.archived)
     keep_bytes(INDEX, index, folder)
@@ -103,25 +110,31 @@ def archive_objects(
 def verify_objects(description: Description, folder: str, scratch: Path) -> int:
     """Read every archived object again; returns how many. Raises ArchiveError when one is not what it was."""
     verified = 0
-    for found, content in _read(read_index(description, folder), folder, scratch):
-        if content.sha256 != found.sha256:
-            raise ArchiveError(f"{join_location(folder, found.file)}: object {found.key} is not what it was")
-        verified += 1
+    for batch in _read(read_index(description, folder), folder, scratch):
+        for found, content in batch:
+            if content.sha256 != found.sha256:
+                raise ArchiveError(f"{join_location(folder, found.file)}: object {found.key} is not what it was")
+        verified += len(batch)
     return verified
 
 
 def remove_objects(connection: psycopg.Connection, description: Description, folder: str, settings: Settings) -> int:
-    """Remove the archived objects whose events are gone, one transaction each; returns how many. Safe to repeat."""
+    """Remove the archived objects whose events are gone, some at a time; returns how many. Safe to repeat."""
+    index = read_index(description, folder)
     removed = 0
-    for found in read_index(description, folder):
-        store = _open_store(settings, found.bucket)
-        with connection.transaction():
-            place = (found.bucket, found.key)
-            # Locked: whoever loads the event again meanwhile finds no committed object, and puts it again.
-            if connection.execute(_TAKE, (*place, found.sha256, SOURCE)).rowcount:
-                store.delete(found.key)
-                connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = %s", place)
-                removed += 1
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for batch in _batched(index):
+            store = _open_store(settings, batch[0].bucket)
+            with connection.transaction():
+                # Locked: whoever loads an event again meanwhile finds no committed object, and puts it again.
+                gone = [
+                    found.key
+                    for found in batch
+                    if connection.execute(_TAKE, (found.bucket, found.key, found.sha256, SOURCE)).rowcount
+                ]
+                list(pool.map(store.delete, gone))
+                connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = ANY(%s)", (store.bucket, gone))
+            removed += len(gone)
     return removed
 
 
@@ -141,9 +154,8 @@ def restore_objects(
             copy.write_row((found.bucket, found.key, found.sha256, found.team, found.event_uuid))
     restored = 0
     for _ in range(_ATTEMPTS):
-        restored += sum(
-            _put_back(connection, found, content, settings) for found, content in _read(waiting, folder, scratch)
-        )
+        for batch in _read(waiting, folder, scratch):
+            restored += _put_back(connection, batch, settings)
         swept = {key for (key,) in connection.execute(_TOUCH)}
         waiting = [found for found in index if found.key in swept]
         if not waiting:
@@ -174,13 +186,38 @@ def read_index(description: Description, folder: str) -> list[ArchivedObject]:
     return msgspec.json.Decoder(ArchivedObject).decode_lines(data)
 
 
-def _put_back(connection: psycopg.Connection, found: ArchivedObject, content: Content, settings: Settings) -> bool:
-    store = _open_store(settings, found.bucket)
+def _put_back(
+    connection: psycopg.Connection, batch: Sequence[tuple[ArchivedObject, Content]], settings: Settings
+) -> int:
+    store = _open_store(settings, batch[0][0].bucket)
+    with connection.transaction():
+        for claim in claim_objects(connection, store.bucket, [_wanted(found) for found, _ in batch]):
+            if isinstance(claim, ObjectConflict):
+                raise claim
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return sum(
+            pool.map(lambda item: store.put(item[0].key, item[1], item[0].content_type, item[0].metadata), batch)
+        )
+
+
+def _wanted(found: ArchivedObject) -> Wanted:
     run_id = UUID(found.run_id) if found.run_id else None
     owner = Owner(found.team, UUID(found.event_uuid), run_id, found.chunk_number)
-    with connection.transaction():
-        claim_object(connection, found.bucket, found.key, owner, found.sha256, found.size)
-    return store.put(found.key, content, found.content_type, found.metadata)
+    return Wanted(found.key, owner, found.sha256, found.size)
+
+
+def _fetch(store: ObjectStore, key: str, sha256: str, scratch: Path) -> tuple[Head, Spool]:
+    spool, digest = Spool(str(scratch), SPOOLED_BYTES), hashlib.sha256()
+    try:
+        head = store.head(key)
+        for block in store.stream(key):
+            digest.update(block)
+            spool.write(block)
+    except FileNotFoundError:
+        raise ArchiveError(f"object {key}: is gone from the store, its row is not; nothing was deleted") from None
+    if digest.hexdigest() != sha256:
+        raise ArchiveError(f"object {key}: its bytes are not those that were put; nothing was deleted")
+    return head, spool
 
 
 class _Writer:
@@ -191,28 +228,30 @@ class _Writer:
         self._waiting: list[ArchivedObject] = []
         self.archived: list[ArchivedObject] = []
 
-    def add(
-        self, store: ObjectStore, key: str, bucket: str, team: str, own_id: str, run_id: str | None,
-        chunk: int | None, sha256: str,
-    ) -> None:  # fmt: skip
+    def add(self, row: tuple[Any, ...], head: Head, spool: Spool) -> None:
         if self._file is None:
             self._files += 1
             self._file = (self._scratch / self._name).open("wb")
-        offset, digest = self._file.tell(), hashlib.sha256()
-        try:
-            head = store.head(key)
-            for block in store.stream(key):
-                digest.update(block)
+        offset = self._file.tell()
+        with closing(spool):
+            for block in Content([Piece(spool.read_at, 0, spool.size)]):
                 self._file.write(block)
-        except FileNotFoundError:
-            raise ArchiveError(f"object {key}: is gone from the store, its row is not; nothing was deleted") from None
-        if digest.hexdigest() != sha256:
-            raise ArchiveError(f"object {key}: its bytes are not those that were put; nothing was deleted")
         about = {name: value for name, value in head.metadata.items() if name != "sha256"}
-        size = self._file.tell() - offset
+        key, bucket, team, own_id, run_id, chunk, sha256 = row
         self._waiting.append(
             ArchivedObject(
-                key, bucket, team, own_id, run_id, chunk, sha256, head.content_type, about, self._name, offset, size
+                key,
+                bucket,
+                team,
+                own_id,
+                run_id,
+                chunk,
+                sha256,
+                head.content_type,
+                about,
+                self._name,
+                offset,
+                spool.size,
             )
         )
         if self._file.tell() > FILE_BYTES:
@@ -239,11 +278,16 @@ class _Writer:
         return f"objects-{self._files:04}.bin"
 
 
-def _read(index: list[ArchivedObject], folder: str, scratch: Path) -> Iterator[tuple[ArchivedObject, Content]]:
+def _read(index: list[ArchivedObject], folder: str, scratch: Path) -> Iterator[list[tuple[ArchivedObject, Content]]]:
+    """Some objects at a time, with their bytes; these can be read until the next are asked for."""
     for (name, digest), group in groupby(index, key=lambda found: (found.file, found.file_sha256)):
         with local_copy(name, folder, digest, scratch) as path, path.open("rb") as file:
-            for found in group:
-                yield found, Content([file_piece(file, found.offset, found.size)])
+            for batch in _batched(list(group)):
+                yield [(found, Content([file_piece(file, found.offset, found.size)])) for found in batch]
+
+
+def _batched(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    return (items[at : at + BATCH] for at in range(0, len(items), BATCH))
 
 
 def _open_store(settings: Settings, bucket: str) -> ObjectStore:
