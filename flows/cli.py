@@ -43,7 +43,7 @@ def cli() -> None:
     "-f",
     "--file",
     required=True,
-    help="A file, folder, glob or s3://bucket/prefix: .jsonl, .ndjson, .json, plain or .gz, .zst, .zip.",
+    help="A file, folder, glob or s3://bucket/prefix: .jsonl, .ndjson, .json, .http, plain or .gz, .zst, .zip.",
 )
 @click.option(
     "--format",

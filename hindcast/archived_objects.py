@@ -6,11 +6,12 @@ has its event; one that is put back is pending until its row is there, so a swee
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,37 +20,25 @@ from psycopg import sql
 
 from hindcast.archive import Description, ObjectIndex
 from hindcast.archive_store import join_location, keep_bytes, keep_file, local_copy, read_bytes
-from hindcast.errors import ArchiveError, ConfigurationError
+from hindcast.errors import ArchiveError, ConfigurationError, ObjectConflict
 from hindcast.llm_events import SOURCE
-from hindcast.objects.content import Content, file_piece
-from hindcast.objects.ledger import Owner, claim_object
-from hindcast.objects.store import ObjectStore, open_store
+from hindcast.objects.content import Content, Piece, Spool, file_piece
+from hindcast.objects.ledger import Owner, Wanted, claim_objects
+from hindcast.objects.store import Head, ObjectStore, open_store
 from hindcast.selection import Selection
 from hindcast.settings import Settings
 
 INDEX: Final = "objects.jsonl"
 FILE_BYTES: Final = 256 * 1024 * 1024
+AT_ONCE: Final = 8
+BATCH: Final = 64
+SPOOLED_BYTES: Final = 512 * 1024
 _SELECT: Final = sql.SQL(
     "SELECT DISTINCT o.key, o.bucket, o.team, o.event_uuid::text, o.run_id::text, o.chunk_number, o.sha256"
     " FROM llm_objects AS o INNER JOIN analytics_events AS e"
     " ON e.source = {source} AND e.tenant = o.team AND e.source_event_id = o.event_uuid::text"
     " WHERE o.state = 'committed' AND {selected} ORDER BY o.key"
 )
-# A statement of its own: what was committed while it waited is seen by the next one, not by itself.
-_LOCK: Final = (
-    "SELECT FROM llm_objects AS o INNER JOIN unnest(%s::text[], %s::text[], %s::text[]) AS a (bucket, key, sha256)"
-    " ON (o.bucket, o.key, o.sha256) = (a.bucket, a.key, a.sha256)"
-    ' ORDER BY o.key COLLATE "C" FOR UPDATE OF o'
-)
-_GIVE_UP: Final = (
-    "UPDATE llm_objects AS o SET state = 'pending', committed_at = NULL, created_at = now(), claim = %s"
-    " FROM unnest(%s::text[], %s::text[], %s::text[]) AS a (bucket, key, sha256)"
-    " WHERE (o.bucket, o.key, o.sha256) = (a.bucket, a.key, a.sha256) AND o.state = 'committed'"
-    " AND NOT EXISTS (SELECT FROM analytics_events AS e"
-    " WHERE e.source = %s AND e.tenant = o.team AND e.source_event_id = o.event_uuid::text)"
-)
-_TAKE: Final = "SELECT FROM llm_objects WHERE bucket = %s AND key = %s AND state = 'pending' AND claim = %s FOR UPDATE"
-_AT_ONCE: Final = 1_000
 _PUT_BACK: Final = (
     "CREATE TEMP TABLE IF NOT EXISTS restoring_objects"
     " (bucket text, key text, sha256 text, team text, event_uuid text);"
@@ -69,6 +58,7 @@ _COMMIT: Final = sql.SQL(
     " SELECT key FROM wanted EXCEPT SELECT key FROM done LIMIT 1"
 ).format(source=sql.Literal(SOURCE))
 _ATTEMPTS: Final = 3
+_Item = TypeVar("_Item")
 
 
 class ArchivedObject(msgspec.Struct, frozen=True):
@@ -99,11 +89,13 @@ def archive_objects(
     rows = connection.execute(query).fetchall()
     if not rows:
         return msgspec.UNSET
-    store = _open_store(settings, rows[0][1])
+    store = open_store_of(settings, rows[0][1])
     writer = _Writer(folder, scratch)
-    with closing(writer):
-        for row in rows:
-            writer.add(store, *row)
+    with closing(writer), ThreadPoolExecutor(AT_ONCE) as pool:
+        for batch in batched(rows):
+            fetched = pool.map(lambda row: _fetch(store, row[0], row[-1], scratch), batch)
+            for row, (head, spool) in zip(batch, fetched, strict=True):
+                writer.add(row, head, spool)
         writer.keep()
     index = b"".join(msgspec.json.encode(found) + b"\n" for found in writer.archived)
     keep_bytes(INDEX, index, folder)
@@ -113,35 +105,12 @@ def archive_objects(
 def verify_objects(description: Description, folder: str, scratch: Path) -> int:
     """Read every archived object again; returns how many. Raises ArchiveError when one is not what it was."""
     verified = 0
-    for found, content in _read(read_index(description, folder), folder, scratch):
-        if content.sha256 != found.sha256:
-            raise ArchiveError(f"{join_location(folder, found.file)}: object {found.key} is not what it was")
-        verified += 1
+    for batch in _read(read_index(description, folder), folder, scratch):
+        for found, content in batch:
+            if content.sha256 != found.sha256:
+                raise ArchiveError(f"{join_location(folder, found.file)}: object {found.key} is not what it was")
+        verified += len(batch)
     return verified
-
-
-def remove_objects(connection: psycopg.Connection, description: Description, folder: str, settings: Settings) -> int:
-    """Remove the archived objects whose events are gone; returns how many. Safe to repeat.
-
-    Each is pending, with the archive's claim, before it goes: after a kill nobody takes it for one that is there.
-    """
-    removed, claim = 0, UUID(description.archive_id)
-    index = read_index(description, folder)
-    for start in range(0, len(index), _AT_ONCE):
-        listed = index[start : start + _AT_ONCE]
-        places = ([o.bucket for o in listed], [o.key for o in listed], [o.sha256 for o in listed])
-        with connection.transaction():
-            connection.execute(_LOCK, places)
-            connection.execute(_GIVE_UP, (claim, *places, SOURCE))
-        for found in listed:
-            store, place = _open_store(settings, found.bucket), (found.bucket, found.key)
-            with connection.transaction():
-                # Locked: whoever loads the event again meanwhile waits until the object is gone, and puts it again.
-                if connection.execute(_TAKE, (*place, claim)).rowcount:
-                    store.delete(found.key)
-                    connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = %s", place)
-                    removed += 1
-    return removed
 
 
 def restore_objects(
@@ -160,9 +129,8 @@ def restore_objects(
             copy.write_row((found.bucket, found.key, found.sha256, found.team, found.event_uuid))
     restored = 0
     for _ in range(_ATTEMPTS):
-        restored += sum(
-            _put_back(connection, found, content, settings) for found, content in _read(waiting, folder, scratch)
-        )
+        for batch in _read(waiting, folder, scratch):
+            restored += _put_back(connection, batch, settings)
         swept = {key for (key,) in connection.execute(_TOUCH)}
         waiting = [found for found in index if found.key in swept]
         if not waiting:
@@ -193,13 +161,38 @@ def read_index(description: Description, folder: str) -> list[ArchivedObject]:
     return msgspec.json.Decoder(ArchivedObject).decode_lines(data)
 
 
-def _put_back(connection: psycopg.Connection, found: ArchivedObject, content: Content, settings: Settings) -> bool:
-    store = _open_store(settings, found.bucket)
+def _put_back(
+    connection: psycopg.Connection, batch: Sequence[tuple[ArchivedObject, Content]], settings: Settings
+) -> int:
+    store = open_store_of(settings, batch[0][0].bucket)
+    with connection.transaction():
+        for claim in claim_objects(connection, store.bucket, [_wanted(found) for found, _ in batch]):
+            if isinstance(claim, ObjectConflict):
+                raise claim
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return sum(
+            pool.map(lambda item: store.put(item[0].key, item[1], item[0].content_type, item[0].metadata), batch)
+        )
+
+
+def _wanted(found: ArchivedObject) -> Wanted:
     run_id = UUID(found.run_id) if found.run_id else None
     owner = Owner(found.team, UUID(found.event_uuid), run_id, found.chunk_number)
-    with connection.transaction():
-        claim_object(connection, found.bucket, found.key, owner, found.sha256, found.size)
-    return store.put(found.key, content, found.content_type, found.metadata)
+    return Wanted(found.key, owner, found.sha256, found.size)
+
+
+def _fetch(store: ObjectStore, key: str, sha256: str, scratch: Path) -> tuple[Head, Spool]:
+    spool, digest = Spool(str(scratch), SPOOLED_BYTES), hashlib.sha256()
+    try:
+        head = store.head(key)
+        for block in store.stream(key):
+            digest.update(block)
+            spool.write(block)
+    except FileNotFoundError:
+        raise ArchiveError(f"object {key}: is gone from the store, its row is not; nothing was deleted") from None
+    if digest.hexdigest() != sha256:
+        raise ArchiveError(f"object {key}: its bytes are not those that were put; nothing was deleted")
+    return head, spool
 
 
 class _Writer:
@@ -210,28 +203,30 @@ class _Writer:
         self._waiting: list[ArchivedObject] = []
         self.archived: list[ArchivedObject] = []
 
-    def add(
-        self, store: ObjectStore, key: str, bucket: str, team: str, own_id: str, run_id: str | None,
-        chunk: int | None, sha256: str,
-    ) -> None:  # fmt: skip
+    def add(self, row: tuple[Any, ...], head: Head, spool: Spool) -> None:
         if self._file is None:
             self._files += 1
             self._file = (self._scratch / self._name).open("wb")
-        offset, digest = self._file.tell(), hashlib.sha256()
-        try:
-            head = store.head(key)
-            for block in store.stream(key):
-                digest.update(block)
+        offset = self._file.tell()
+        with closing(spool):
+            for block in Content([Piece(spool.read_at, 0, spool.size)]):
                 self._file.write(block)
-        except FileNotFoundError:
-            raise ArchiveError(f"object {key}: is gone from the store, its row is not; nothing was deleted") from None
-        if digest.hexdigest() != sha256:
-            raise ArchiveError(f"object {key}: its bytes are not those that were put; nothing was deleted")
         about = {name: value for name, value in head.metadata.items() if name != "sha256"}
-        size = self._file.tell() - offset
+        key, bucket, team, own_id, run_id, chunk, sha256 = row
         self._waiting.append(
             ArchivedObject(
-                key, bucket, team, own_id, run_id, chunk, sha256, head.content_type, about, self._name, offset, size
+                key,
+                bucket,
+                team,
+                own_id,
+                run_id,
+                chunk,
+                sha256,
+                head.content_type,
+                about,
+                self._name,
+                offset,
+                spool.size,
             )
         )
         if self._file.tell() > FILE_BYTES:
@@ -258,14 +253,21 @@ class _Writer:
         return f"objects-{self._files:04}.bin"
 
 
-def _read(index: list[ArchivedObject], folder: str, scratch: Path) -> Iterator[tuple[ArchivedObject, Content]]:
+def _read(index: list[ArchivedObject], folder: str, scratch: Path) -> Iterator[list[tuple[ArchivedObject, Content]]]:
+    """Some objects at a time, with their bytes; these can be read until the next are asked for."""
     for (name, digest), group in groupby(index, key=lambda found: (found.file, found.file_sha256)):
         with local_copy(name, folder, digest, scratch) as path, path.open("rb") as file:
-            for found in group:
-                yield found, Content([file_piece(file, found.offset, found.size)])
+            for batch in batched(list(group)):
+                yield [(found, Content([file_piece(file, found.offset, found.size)])) for found in batch]
 
 
-def _open_store(settings: Settings, bucket: str) -> ObjectStore:
+def batched(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """Some at a time, as many as are locked and moved at once."""
+    return (items[at : at + BATCH] for at in range(0, len(items), BATCH))
+
+
+def open_store_of(settings: Settings, bucket: str) -> ObjectStore:
+    """The store that the settings name; raises ConfigurationError when it is not the bucket of the rows."""
     store = open_store(settings)
     if store.bucket != bucket:
         raise ConfigurationError(

@@ -22,9 +22,9 @@ from hindcast.records import BOM
 from hindcast.storage import is_s3, list_objects, open_binary, split_s3
 from hindcast.zip_archives import open_member, zip_faults
 
-RECORD_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
 COMPRESSED_SUFFIXES: Final = (".gz", ".zst")
-READABLE: Final = re.compile(r"\.(jsonl|ndjson|json)(\.gz|\.zst)?$", re.IGNORECASE)
+READABLE: Final = re.compile(r"\.(jsonl|ndjson|json|http)(\.gz|\.zst)?$", re.IGNORECASE)
+_REQUESTS: Final = re.compile(r"\.http(\.gz|\.zst)?$", re.IGNORECASE)
 # What we write beside exports ourselves, and what the platform does: never records.
 SIDE_FILES: Final = re.compile(
     r"(\.answers\.json|(^|/)server_health_report\.json|(^|/)report\.json|_complete)$"
@@ -58,8 +58,13 @@ class Part:
 
     @property
     def is_splittable(self) -> bool:
-        """Plain lines can be read from any byte; archives and arrays only from their beginning."""
-        return self.member is None and not self.is_array and not _compression(self.location)
+        """Plain lines can be read from any byte; archives, arrays and requests only from their beginning."""
+        return self.member is None and not (self.is_array or self.is_requests or _compression(self.location))
+
+    @property
+    def is_requests(self) -> bool:
+        """Captured HTTP requests, one after the other."""
+        return bool(_REQUESTS.search(self.member or self.location))
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def find_parts(file: str) -> list[Part]:
             is_array = _is_json_array(location, None) if re.search(r"\.json(\.|$)", location.lower()) else False
             parts.append(Part(name, location, None, size, fingerprint, is_array))
     if not parts:
-        raise ExportError(f"{file}: no .jsonl, .ndjson or .json file (plain, .gz, .zst, .zip) found there")
+        raise ExportError(f"{file}: no .jsonl, .ndjson, .json or .http file (plain, .gz, .zst, .zip) found there")
     return parts
 
 
@@ -218,7 +223,7 @@ def _list_local(file: str) -> Iterator[tuple[str, str, int, str]]:
     root = Path(file)
     if root.is_file():
         if not (READABLE.search(file) or file.lower().endswith(".zip")):
-            raise ExportError(f"{file}: expected .jsonl, .ndjson or .json, plain or .gz, .zst, .zip")
+            raise ExportError(f"{file}: expected .jsonl, .ndjson, .json or .http, plain or .gz, .zst, .zip")
         found = [(root.name, root)]
     elif root.is_dir():
         found = [(p.relative_to(root).as_posix(), p) for p in root.rglob("*") if p.is_file()]

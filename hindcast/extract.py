@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hindcast.array_records import iter_array
 from hindcast.errors import ExportError, RecordError
 from hindcast.export import DAMAGE, Bounds, Part, open_part
 from hindcast.formats.base import Context
 from hindcast.manifest import Manifest, seal_manifest
+from hindcast.part_records import iter_records
 from hindcast.plan import Plan, check_unchanged, load_plan
 from hindcast.pool import WorkerPool
 from hindcast.records import Batch, RawRecord, iter_batches, iter_lines
@@ -116,8 +116,8 @@ def _read_batches(part: Part, task: SegmentTask, plan: Plan, bounds: Bounds, sta
     progress = stager.progress
     try:
         with open_part(part, max(task.start - 1, 0), bounds) as stream:
-            if part.is_array:
-                yield from map(Batch.of, iter_array(stream, plan.max_line_bytes, progress))
+            if part.is_array or part.is_requests:
+                yield from map(Batch.of, iter_records(part, stream, plan.max_line_bytes, progress))
             elif task.limit is not None:  # to stop right after the last line that is wanted
                 yield from map(Batch.of, iter_lines(stream, task.start, task.end, plan.max_line_bytes, progress))
             else:

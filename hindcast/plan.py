@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from hindcast.array_records import iter_array
 from hindcast.canonical import encode_value
 from hindcast.errors import ConfigurationError, ExportError
 from hindcast.event import IDENTITY_VERSION
@@ -17,7 +16,7 @@ from hindcast.export import DAMAGE, Bounds, Part, find_parts, open_part
 from hindcast.formats import detect_format, find_format
 from hindcast.formats.base import read_options
 from hindcast.objects.store import bucket_of
-from hindcast.records import Progress, iter_lines
+from hindcast.part_records import iter_records
 from hindcast.settings import Settings
 from hindcast.times import FUTURE_TOLERANCE
 from hindcast.window import parse_window
@@ -176,11 +175,7 @@ def _read_first(parts: list[Part], settings: Settings) -> list[bytes]:
     for part in parts:
         try:
             with open_part(part, 0, bounds) as stream:
-                found = (
-                    iter_array(stream, DEFAULT_LINE_LIMIT, Progress())
-                    if part.is_array
-                    else iter_lines(stream, 0, None, DEFAULT_LINE_LIMIT, Progress())
-                )
+                found = iter_records(part, stream, DEFAULT_LINE_LIMIT)
                 records.extend(r.raw for r in islice(found, DETECTION_RECORDS - len(records)))
         except DAMAGE:
             continue

@@ -1,5 +1,7 @@
 """Every setting, its environment variable, default and meaning. Read when asked for, never at import time."""
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -227,11 +229,26 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings; raises ConfigurationError naming the variable and the fault."""
+    """Read the settings; raises ConfigurationError naming the variable and the fault.
+
+    The same environment, folder and `.env` give the same object: workers ask for every task.
+    """
+    try:
+        found = Path(".env").stat()
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+    except OSError:
+        stamp = None
+    return _read_settings(tuple(os.environ.items()), Path.cwd(), stamp)
+
+
+@lru_cache(maxsize=1)  # reading them takes ten milliseconds
+def _read_settings(
+    environment: tuple[tuple[str, str], ...], folder: Path, stamp: tuple[int, int, int] | None
+) -> Settings:
     try:
         settings = Settings()  # type: ignore[call-arg]  # every field has a default; mypy reads Field(...) as required
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         raise ConfigurationError(f"setting {name}: {first['msg']} (got {str(first['input'])[:60]!r})") from None
-    return settings.model_copy(update={"home": settings.home.absolute()})
+    return settings.model_copy(update={"home": folder / settings.home})

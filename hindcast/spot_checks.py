@@ -7,7 +7,6 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
-from hindcast.array_records import iter_array
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
 from hindcast.errors import ExportError, RecordError
@@ -18,6 +17,7 @@ from hindcast.formats import find_format
 from hindcast.known import KnownRow, fetch_by_id
 from hindcast.load import LoadTask
 from hindcast.manifest import Manifest, load_manifest, read_repeats
+from hindcast.part_records import iter_records
 from hindcast.people_links import identify_person
 from hindcast.plan import Plan, load_plan
 from hindcast.records import Progress, iter_lines
@@ -112,12 +112,7 @@ def _seek(part: Part, by_offset: dict[int, Spot], bounds: Bounds, plan: Plan) ->
 def _scan(part: Part, by_offset: dict[int, Spot], bounds: Bounds, plan: Plan) -> Iterator[tuple[Spot, bytes]]:
     left = len(by_offset)
     with open_part(part, 0, bounds) as stream:
-        records = (
-            iter_array(stream, plan.max_line_bytes, Progress())
-            if part.is_array
-            else iter_lines(stream, 0, None, plan.max_line_bytes, Progress())
-        )
-        for record in records:
+        for record in iter_records(part, stream, plan.max_line_bytes):
             if record.offset in by_offset:
                 yield by_offset[record.offset], record.raw
                 left -= 1

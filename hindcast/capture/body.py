@@ -9,11 +9,9 @@ from typing import Final
 from starlette.requests import Request
 
 from hindcast.capture.inflating import Inflater
-from hindcast.capture.parts import LARGEST_PARTS
+from hindcast.capture.parts import LARGEST_BODY, LARGEST_PARTS
 from hindcast.capture.refusal import Refused
 
-FRAMING_BYTES: Final = 1024 * 1024  # for boundaries and headers, on top of the parts
-LARGEST_BODY: Final = LARGEST_PARTS + FRAMING_BYTES
 DRAINED_BYTES: Final = 2 * LARGEST_BODY  # a refused body is read so far, so that the client hears why
 IDLE_SECONDS: Final = 30.0
 

@@ -18,6 +18,8 @@ from hindcast.objects.content import Content, Piece, Spool
 LARGEST_EVENT: Final = 32_768
 LARGEST_EVENT_AND_PROPERTIES: Final = 983_040
 LARGEST_PARTS: Final = 26_214_400
+FRAMING_BYTES: Final = 1024 * 1024  # for boundaries and headers, on top of the parts
+LARGEST_BODY: Final = LARGEST_PARTS + FRAMING_BYTES
 MOST_PARTS: Final = 1_000  # a value of some bytes needs no part of its own
 SPOOLED_BYTES: Final = 512 * 1024  # up to here values stay in memory
 BLOB_TYPES: Final = ("application/json", "text/plain", "application/octet-stream")

@@ -11,14 +11,13 @@ from typing import Final
 
 import msgspec
 
-from hindcast.array_records import iter_array
 from hindcast.delivery.client import Client, Target
 from hindcast.delivery.journal import Journal, delivery_key
 from hindcast.delivery.outcome import Item, Outcome
 from hindcast.delivery.statistics import Statistics
 from hindcast.errors import DeliveryError
 from hindcast.export import DAMAGE, Bounds, Part, find_parts, open_part
-from hindcast.records import Progress, iter_lines
+from hindcast.part_records import iter_records
 from hindcast.settings import Settings
 
 LARGEST_BODY: Final = 10 * 1024 * 1024 - 1024  # the API's limit, less what surrounds a batch's events
@@ -149,14 +148,11 @@ def read_items(parts: list[Part], bounds: Bounds) -> Iterator[Item]:
     """The records of an export in order, numbered from 0; raises DeliveryError for one that cannot be read."""
     number = 0
     for part in parts:
+        if part.is_requests:
+            raise DeliveryError(f"{part.name}: captured requests are not delivered; replay them with an HTTP client")
         try:
             with open_part(part, 0, bounds) as stream:
-                found = (
-                    iter_array(stream, LONGEST_RECORD, Progress())
-                    if part.is_array
-                    else iter_lines(stream, 0, None, LONGEST_RECORD, Progress())
-                )
-                for record in found:
+                for record in iter_records(part, stream, LONGEST_RECORD):
                     if record.fault:
                         raise DeliveryError(f"{part.name} line {record.number}: {record.fault.sentence}")
                     yield Item(number, part.name, record.number, record.raw)

@@ -1,4 +1,4 @@
-"""`llm_analytics`: events of language models, JSON lines, large values inline.
+"""`llm_analytics`: events of language models; JSON lines with large values inline, or captured multipart requests.
 
 Times are UTC, also where no zone is written. Identity: `uuid`, within the team. A property whose JSON text is longer
 than `Context.inline_bytes` leaves the payload for a part of the event's object; there its bytes are those of the
@@ -31,6 +31,9 @@ DEFAULT_TEAM: Final = "default"  # without a token and without --tenant
 TOKEN_NAMES: Final = ("token", "api_key")  # of the project; its team is kept, the token is not
 INLINE_NAMES: Final = frozenset({"$ai_model", "$ai_provider"})  # keys of the rollup, never in an object
 
+_CAPTURED: Final = b"POST /i/v0/ai"
+_REQUEST: Final = re.compile(rb"[A-Z]{1,20} \S{1,8000} HTTP/1\.[01]\r\n")
+_AUTHORIZATION: Final = re.compile(r"(?im)^(authorization:)[^\r\n]*")
 _TOKEN: Final = re.compile(r"\bph[cxs]_[A-Za-z0-9_-]{1,64}")
 _DATA_URI: Final = re.compile(
     r"data:([\w.+-]{1,64}/[\w.+-]{1,64})?(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,8};base64,", re.ASCII
@@ -46,6 +49,9 @@ class LargeEvent(Event, gc=False):
 
 def detect(records: list[bytes]) -> str | None:
     """Evidence: most records are `$ai_*` events with an id, a person and properties."""
+    captured = sum(raw.startswith(_CAPTURED) for raw in records)
+    if captured * 2 > len(records):
+        return f"{captured} of the first {len(records)} records are requests of POST /i/v0/ai"
     own = 0
     for fields in read_objects(records):
         is_known = isinstance(fields.get("event"), str) and fields["event"] in llm_events.BLOB_NAMES
@@ -57,6 +63,17 @@ def detect(records: list[bytes]) -> str | None:
 
 def decode(raw: bytes, context: Context) -> Event | Skipped:
     """Read one record; raises RecordError with the rule it breaks."""
+    if raw.startswith(b"{"):
+        return _decode_line(raw, context)
+    if _REQUEST.match(raw):
+        from hindcast.formats.llm_requests import read_captured  # imports the parser of multipart bodies
+
+        event, values = read_captured(raw, context, context.tenant or DEFAULT_TEAM)
+        return _offload(event, values, context) if values else event
+    return _decode_line(raw, context)
+
+
+def _decode_line(raw: bytes, context: Context) -> Event:
     check_depth(raw)
     raw, is_sanitised = mark_unstorable(raw)
     fields, written = _read(raw)
@@ -85,7 +102,7 @@ def encode(event: Event) -> bytes:
 
 def redact(text: str) -> str:
     """Hide project tokens, personal keys and what personal values look like."""
-    return personal.redact(_TOKEN.sub("[token]", text))
+    return personal.redact(_TOKEN.sub("[token]", _AUTHORIZATION.sub(r"\1 [token]", text)))
 
 
 def _read(raw: bytes) -> tuple[dict[str, Any], dict[str, msgspec.Raw]]:
