@@ -31,11 +31,15 @@ from flows.terminal import fail
 def llm_analytics(
     count: int, blobs: tuple[int, int], blob_bytes: tuple[int, int], seed: int, out: Path, defects: bool
 ) -> None:
-    """Calls of language models with large values inline. OUT.values.answers.json has the SHA-256 of each."""
+    """Calls of language models: large values inline, or, with --out x.http (.gz, .zst), as captured requests.
+
+    OUT.values.answers.json has the SHA-256 of each large value.
+    """
     with fail():
         from hindcast.errors import ConfigurationError
         from hindcast.synthetic import GenerateSpec
-        from hindcast.synthetic.llm_analytics import LargeValues, write_llm
+        from hindcast.synthetic.llm_analytics import write_llm
+        from hindcast.synthetic.llm_records import LargeValues
 
         if blobs[0] > blobs[1] or blob_bytes[0] > blob_bytes[1]:
             raise ConfigurationError("--blobs, --blob-bytes: expected the smaller number first")

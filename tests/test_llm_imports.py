@@ -14,7 +14,8 @@ from hindcast.objects.store import ObjectStore, open_store
 from hindcast.objects.teams import TeamReader
 from hindcast.settings import load_settings
 from hindcast.synthetic import GenerateSpec
-from hindcast.synthetic.llm_analytics import LargeValues, values_path, write_llm
+from hindcast.synthetic.llm_analytics import values_path, write_llm
+from hindcast.synthetic.llm_records import LargeValues
 
 pytest_plugins = ["loading_fixtures", "objects_fixtures"]
 

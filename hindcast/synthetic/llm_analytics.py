@@ -1,33 +1,28 @@
-"""Generates exports of LLM analytics with large values of three content types, and the SHA-256 of each in a key."""
+"""Generates exports of LLM analytics with large values of three content types, and the SHA-256 of each in a key.
 
-import base64
+Written as JSON lines, or, when the file's name says `.http`, as captured requests of the same events.
+"""
+
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from hindcast.atomic import write_atomically
-from hindcast.synthetic.draws import draw_words
+from hindcast.synthetic.llm_records import Drawn, LargeValues, draw_event, write_json
+from hindcast.synthetic.llm_requests import REQUEST_ODD, REQUEST_REJECTS, write_request
 from hindcast.synthetic.output import write_answers, write_export
 from hindcast.synthetic.spec import Answers, GenerateSpec, MonthCount
 
-TYPES: Final = ("$ai_generation", "$ai_trace", "$ai_span", "$ai_embedding", "$ai_metric", "$ai_feedback")
-LARGE: Final = {
-    "$ai_generation": ("$ai_input", "$ai_output_choices"),
-    "$ai_trace": ("$ai_input_state", "$ai_output_state"),
-    "$ai_span": ("$ai_input_state", "$ai_output_state"),
-    "$ai_embedding": ("$ai_input",),
-}
-MODELS: Final = (("gpt-4o", "openai"), ("claude-sonnet-4", "anthropic"), ("gemini-2.5-pro", "google"))
 ODD: Final = (
     "duplicate", "other_value", "bad_uuid", "no_model", "cut_off", "unknown_event", "bad_time", "nul", "naive_time",
 )  # fmt: skip
 ODD_EVERY: Final = 67  # few enough rejects for the gate
-LONGEST_RECORD: Final = 32 * 1024 * 1024  # with room to the limit of 40 MiB
 _REJECTS: Final = {
     "bad_uuid": "invalid_uuid",
     "no_model": "missing_field",
@@ -35,16 +30,16 @@ _REJECTS: Final = {
     "unknown_event": "unknown_event",
     "bad_time": "invalid_time",
 }
+_REQUESTS: Final = re.compile(r"\.http(\.gz|\.zst)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class LargeValues:
-    """How many large values an event has, at least and at most, and how long their bytes are."""
+class _Notation:
+    """How events are written: what odd records there are, the codes of those that are rejects, and the writer."""
 
-    fewest: int = 0
-    most: int = 2
-    smallest: int = 1_000
-    largest: int = 100_000
+    odd: tuple[str, ...]
+    rejects: Mapping[str, str]
+    write: Callable[[Drawn, str], str]
 
 
 class _Books:
@@ -99,98 +94,37 @@ def write_llm(spec: GenerateSpec, large: LargeValues) -> Answers:
 
 
 def _make_blocks(spec: GenerateSpec, large: LargeValues, books: _Books) -> Iterator[list[str]]:
-    before: tuple[dict[str, Any], str] | None = None
+    notation = _AS_REQUESTS if _REQUESTS.search(spec.out.name) else _AS_LINES
+    before: Drawn | None = None
     for number in range(spec.count):
-        kind = ODD[number // ODD_EVERY % len(ODD)] if spec.defects and number % ODD_EVERY == ODD_EVERY - 1 else ""
+        is_odd = spec.defects and number % ODD_EVERY == ODD_EVERY - 1
+        kind = notation.odd[number // ODD_EVERY % len(notation.odd)] if is_odd else ""
         if kind in ("duplicate", "other_value") and before:
             books.planted[kind] += 1
-            line = before[1] if kind == "duplicate" else _write(_with_other_value(before[0]))
+            drawn = before if kind == "duplicate" else _with_other_value(before)
         else:
-            record, digests = _make_record(spec, large, number)
-            line = _spoil(record, kind, books)
-            if kind not in _REJECTS:
-                before = (record, line)
-                _count(record, books)
-                for name, size, digest in digests:
-                    facts = {"uuid": record["uuid"], "property": name, "size_bytes": size, "sha256": digest}
-                    books.values.append(json.dumps(facts).encode() + b"\n")
-        yield [line]
+            drawn = draw_event(spec, large, number)
+            kind = "" if kind in ("duplicate", "other_value") else kind  # nothing before it to repeat
+            _spoil(drawn, kind, books, notation)
+            if kind not in notation.rejects:
+                before = drawn
+                _count(drawn, books)
+        yield [notation.write(drawn, kind)]
         if spec.progress is not None:
             spec.progress(number + 1)
 
 
-def _make_record(
-    spec: GenerateSpec, large: LargeValues, number: int
-) -> tuple[dict[str, Any], list[tuple[str, int, str]]]:
-    words = [int(word) for word in draw_words(spec.seed, number, 0, (1, 16))[0]]
-    kind = TYPES[number % len(TYPES)]
-    span = int((spec.end - spec.start) / timedelta(milliseconds=1))
-    moment = spec.start + timedelta(milliseconds=span * number // spec.count)
-    model, provider = MODELS[words[0] % len(MODELS)]
-    digits = f"{words[1]:016x}{words[2]:016x}"
-    own_id = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"
-    properties: dict[str, Any] = {
-        "$ai_model": model,
-        "$ai_provider": provider,
-        "$ai_trace_id": f"trace_{words[3] % 10_000}",
-        "$ai_input_tokens": words[4] % 4_000,
-        "$ai_output_tokens": words[5] % 1_000,
-        "$ai_latency": words[6] % 30_000 / 1000,
-        "$ai_is_error": words[7] % 50 == 0,
-    }
-    digests = []
-    room = LONGEST_RECORD
-    for place in range(large.fewest + words[8] % (large.most - large.fewest + 1)):
-        names = LARGE.get(kind, ())
-        name = names[place] if place < len(names) else f"attachment_{place}"
-        size = _draw_size(words[9], place, large)
-        if size * 4 // 3 > room:
-            break
-        room -= size * 4 // 3
-        value, source = _make_value(spec.seed, number, place, size)
-        properties[name] = value
-        digests.append((name, len(source), hashlib.sha256(source).hexdigest()))
-    moment_text = moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    return {
-        "event": kind,
-        "distinct_id": f"user_{words[10] % 500}",
-        "uuid": own_id,
-        "timestamp": moment_text,
-        "properties": properties,
-    }, digests
+def _with_other_value(drawn: Drawn) -> Drawn:
+    record = drawn.record | {"properties": drawn.record["properties"] | {"$ai_output_tokens": -1}}
+    return Drawn(drawn.number, record, drawn.payloads, drawn.moment)
 
 
-def _draw_size(word: int, place: int, large: LargeValues) -> int:
-    """Sizes of every magnitude between the two: as many of 1 to 10 KB as of 1 to 10 MB."""
-    drawn = (word >> (place * 6 % 58)) % 64 / 63
-    return int(large.smallest * (large.largest / large.smallest) ** drawn)
-
-
-def _make_value(seed: int, number: int, place: int, size: int) -> tuple[Any, bytes]:
-    """A value as the record has it, and the bytes that a reader of its object must get."""
-    octets = draw_words(seed, number, 1 + place, (1, size // 8 + 1)).astype("<u8").tobytes()[:size]
-    form = (number + place) % 3
-    if form == 0:
-        return "data:application/octet-stream;base64," + base64.b64encode(octets).decode(), octets
-    text = base64.b64encode(octets[: size * 3 // 4]).decode()
-    if form == 1:
-        text = "Grüße \n" + text
-        return text, text.encode()
-    value = [{"role": "user", "content": text}]
-    return value, _write(value).encode()
-
-
-def _with_other_value(record: dict[str, Any]) -> dict[str, Any]:
-    return record | {"properties": record["properties"] | {"$ai_output_tokens": -1}}
-
-
-def _spoil(record: dict[str, Any], kind: str, books: _Books) -> str:
-    if kind in ("duplicate", "other_value"):
-        return _write(record)  # nothing before it to repeat
+def _spoil(drawn: Drawn, kind: str, books: _Books, notation: _Notation) -> None:
+    record = drawn.record
     if kind:
         books.planted[kind] += 1
-    if kind in _REJECTS:
-        books.rejects[_REJECTS[kind]] += 1
+    if kind in notation.rejects:
+        books.rejects[notation.rejects[kind]] += 1
     if kind == "bad_uuid":
         record["uuid"] = record["uuid"][:-1]
     elif kind == "no_model":
@@ -203,16 +137,24 @@ def _spoil(record: dict[str, Any], kind: str, books: _Books) -> str:
         record["properties"]["note"] = "a\0b"
     elif kind == "naive_time":
         record["timestamp"] = record["timestamp"].removesuffix("Z")
-    line = _write(record)
+    elif kind == "dated":
+        del record["timestamp"]
+        drawn.moment = drawn.moment.replace(microsecond=0)  # a Date has whole seconds
+
+
+def _count(drawn: Drawn, books: _Books) -> None:
+    books.months[f"{drawn.moment:%Y-%m}", drawn.record["event"]] += 1
+    books.times = [min([drawn.moment, *books.times]), max([drawn.moment, *books.times])]
+    for name, payload in drawn.payloads.items():
+        digest = hashlib.sha256(payload.data).hexdigest()
+        facts = {"uuid": drawn.record["uuid"], "property": name, "size_bytes": len(payload.data), "sha256": digest}
+        books.values.append(json.dumps(facts).encode() + b"\n")
+
+
+def _write_line(drawn: Drawn, kind: str) -> str:
+    line = write_json(drawn.record)
     return line[: len(line) // 2] if kind == "cut_off" else line
 
 
-def _count(record: dict[str, Any], books: _Books) -> None:
-    moment = datetime.fromisoformat(record["timestamp"]).replace(tzinfo=UTC)
-    books.months[f"{moment:%Y-%m}", record["event"]] += 1
-    books.times.append(moment)
-    books.times[:] = [min(books.times), max(books.times)]
-
-
-def _write(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_AS_LINES: Final = _Notation(ODD, _REJECTS, _write_line)
+_AS_REQUESTS: Final = _Notation((*ODD, *REQUEST_ODD), REQUEST_REJECTS, write_request)
