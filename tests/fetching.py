@@ -21,7 +21,7 @@ class Fetcher:
     def __init__(self, stand_in: StandIn, inbox: Path) -> None:
         self.stand_in, self.inbox = stand_in, inbox
         self.now = LONG_AFTER
-        self.patience = Patience(attempts=4, read_timeout=0.15)
+        self.patience = Patience(attempts=4, read_timeout=20)
         self.waits: list[float] = []
         self.notices: list[str] = []
 

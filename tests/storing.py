@@ -4,7 +4,7 @@ from hindcast.objects.content import Content
 from hindcast.objects.s3 import Patience
 from hindcast.objects.store import ObjectStore
 
-QUICK = Patience(attempts=4, longest_pause_seconds=0.05, connect_timeout_seconds=0.5, read_timeout_seconds=0.4)
+QUICK = Patience(attempts=4, longest_pause_seconds=0.05, connect_timeout_seconds=5, read_timeout_seconds=1)
 
 
 def put(store: ObjectStore, key: str, data: bytes) -> bool:

@@ -14,7 +14,7 @@ from export_stand_in import KEY, SECRET, Fault, body, cut_short, make_zip, statu
 from fetching import DAY, Fetcher
 
 from hindcast.errors import ConfigurationError, ExportError
-from hindcast.fetch_api import URLS, TooLarge
+from hindcast.fetch_api import URLS, Patience, TooLarge
 from hindcast.fetch_hours import Piece
 from hindcast.retry_after import read_retry_after
 
@@ -35,8 +35,11 @@ def damaged_zip() -> bytes:
     return bytes(data)
 
 
+SHORT = Patience(attempts=4, read_timeout=0.3)
+
+
 def hang(handler: BaseHTTPRequestHandler, data: bytes) -> None:
-    time.sleep(0.2)
+    time.sleep(SHORT.read_timeout + 0.2)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,8 @@ def hang(handler: BaseHTTPRequestHandler, data: bytes) -> None:
 )
 def test_a_fault_of_the_moment_is_tried_again(fetcher: Fetcher, tmp_path: Path, fault: Fault, told: str) -> None:
     fetcher.stand_in.fail(HOUR, fault, fault)
+    if fault is hang:
+        fetcher.patience = SHORT
     with fetcher.api() as api:
         download = api.download(PIECE, tmp_path / "part")
     assert download and download.size_bytes == (tmp_path / "part").stat().st_size
