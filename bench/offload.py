@@ -3,7 +3,8 @@
 The same bytes, from the same file, to the same server, alternating in one run: as an import puts them (each object's
 SHA-256 is computed, no object is ever overwritten, eight at once), and by `upload_fileobj`, eight at once and one at a
 time. The server is a sink that keeps nothing, or with --server moto, moto's. Each measurement is a process of its own,
-so that its peak memory is its own. The last line is a whole import, staging to verification, into a folder.
+so that its peak memory is its own; one object of 10 MB and one of 1 GB tell whether memory grows with size. The last
+line is a whole import, staging to verification, into a folder.
 """
 
 import argparse
@@ -34,7 +35,12 @@ from hindcast.objects.s3 import S3Store
 
 BUCKET, MEGABYTE = "llma", 1_000_000
 OURS, MANY, ONE = "hindcast, 8 at once", "upload_fileobj, 8 at once", "upload_fileobj, one at a time"
-LARGE: Final = {"one object of 10 MB": 10 * MEGABYTE, "one object of 1 GB": 1_000 * MEGABYTE}
+_COLUMNS: Final = {"MB/s": "mb_per_second", "slowest": "slowest", "fastest": "fastest", "peak memory, MB": "peak_mb"}
+LARGE: Final = {
+    f"{who}, one object of {size}": count
+    for size, count in {"10 MB": 10 * MEGABYTE, "1 GB": 1_000 * MEGABYTE}.items()
+    for who in ("hindcast", "upload_fileobj")
+}
 
 
 class _Window:
@@ -72,6 +78,7 @@ def main() -> None:
     if options.one:
         say(json.dumps(_measure(options.one[0], Path(options.one[1]))))
         return
+    before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="hindcast-offload-") as name:
         folder = Path(name)
         _make_bodies(folder, options.mb * MEGABYTE, options.seed)
@@ -80,22 +87,33 @@ def main() -> None:
             for number in range(options.rounds):
                 for variant in rotated([OURS, MANY, ONE], number):
                     taken.setdefault(variant, []).append(_spawn(variant, folder))
-            for variant in LARGE:
-                taken[variant] = [_spawn(variant, folder)]
+                for variant in rotated(list(LARGE), number):
+                    taken.setdefault(variant, []).append(_spawn(variant, folder))
         taken["whole import, into a folder"] = [_import(folder, options.mb, options.seed)]
-    figures = {name: _median(found) for name, found in taken.items()}
+    figures = {name: _summarise(found) for name, found in taken.items()}
     rows = [
-        [name, f"{one['mb_per_second']:.0f}", f"{one['peak_mb']:.0f}", f"{one['mb_per_second'] / base:.2f}"]
-        for base in [figures[MANY]["mb_per_second"]]
+        [name, *(f"{one[figure]:.0f}" for figure in _COLUMNS.values()), _compare(name, figures)]
         for name, one in figures.items()
     ]
-    say(f"server: {options.server}, {options.rounds} rounds, medians\n")
-    say(tabulate(rows, ["what", "MB/s", "peak memory, MB", "of upload_fileobj"]))
-    say("\n" + json.dumps({"server": options.server, "mb": options.mb, "figures": figures}, indent=1))
+    machine = {"cores": len(os.sched_getaffinity(0)), "load": [round(one, 1) for one in (before, os.getloadavg()[0])]}
+    load = f"load {machine['load']} on {machine['cores']} cores"
+    say(f"server: {options.server}, {options.rounds} rounds, medians; {load}\n")
+    say(tabulate(rows, ["what", *_COLUMNS, "of upload_fileobj"]))
+    told = {"server": options.server, "mb": options.mb, "rounds": options.rounds, "machine": machine}
+    say("\n" + json.dumps(told | {"figures": figures}, indent=1))
 
 
-def _median(found: list[dict[str, Any]]) -> dict[str, float]:
-    return {name: statistics.median(one[name] for one in found) for name in found[0]}
+def _compare(name: str, figures: dict[str, dict[str, float]]) -> str:
+    """How many times as fast as upload_fileobj with the same objects, eight at once where there are many."""
+    peer = {OURS: MANY, ONE: MANY}.get(name) or name.replace("hindcast", "upload_fileobj")
+    return f"{figures[name]['mb_per_second'] / figures[peer]['mb_per_second']:.2f}" if peer != name else ""
+
+
+def _summarise(found: list[dict[str, Any]]) -> dict[str, float]:
+    speeds = [one["mb_per_second"] for one in found]
+    medians = {name: statistics.median(one[name] for one in found) for name in found[0]}
+    rounded = medians | {"slowest": min(speeds), "fastest": max(speeds)}
+    return {name: round(figure, 1) for name, figure in rounded.items()}
 
 
 def _make_bodies(folder: Path, size: int, seed: int) -> None:
@@ -114,7 +132,7 @@ def _measure(name: str, folder: Path) -> dict[str, float]:
     sizes = [LARGE[name]] if name in LARGE else json.loads((folder / "sizes.json").read_text())
     offsets = [0, *accumulate(sizes)][:-1]
     with (folder / "bodies").open("rb", buffering=0) as file:
-        put = _put_by_boto3(file) if name in (MANY, ONE) else _put_by_store(file)
+        put = _put_by_boto3(file) if name.startswith("upload_fileobj") else _put_by_store(file)
         put(0, 0, 1)  # connections and imports are made
         began = time.perf_counter()
         with ThreadPoolExecutor(1 if name == ONE else UPLOADS_AT_ONCE) as pool:

@@ -1,5 +1,6 @@
 """Objects in S3 or a compatible store, through boto3: conditional puts, tries with jitter, downloads that go on."""
 
+import base64
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
@@ -73,6 +74,7 @@ class S3Store:
             "Key": key,
             "ContentType": content_type,
             "ContentLength": content.size,
+            "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode(),  # the store checks what arrived by it
             "Metadata": {**metadata, "sha256": sha256},
         }
         try:
