@@ -2,21 +2,16 @@
 
 import contextlib
 import hashlib
-import json
 import random
 import threading
 from dataclasses import dataclass
-from typing import Any, Final
 from uuid import UUID
 
 import httpx
 
 from bench.llm_checks import Values
-
-HEAD: Final = (
-    '--edge\r\nContent-Disposition: form-data; name="event"\r\nContent-Type: application/json\r\n\r\n{event}\r\n'
-    '--edge\r\nContent-Disposition: form-data; name="event.properties.$ai_input"\r\nContent-Type: text/plain\r\n\r\n'
-)
+from hindcast.acceptance.payloads import TEXT, Payload
+from hindcast.acceptance.request import build_request
 
 
 @dataclass(frozen=True)
@@ -32,16 +27,14 @@ class Client:
     def send_until(self, is_over: threading.Event) -> None:
         """Send one event after the other, whatever the answers are."""
         drawn = random.Random(self.seed)
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "multipart/form-data; boundary=edge"}
         with httpx.Client(timeout=10) as client:
             while not is_over.is_set():
                 uuid = str(UUID(int=drawn.getrandbits(128)))
                 value = drawn.randbytes(drawn.randrange(5_000, 200_000)).hex()
-                fields: dict[str, Any] = {"event": "$ai_generation", "distinct_id": "u", "uuid": uuid}
-                fields |= {"timestamp": "2026-01-02T03:04:05Z", "properties": {"$ai_model": "m"}}
-                body = HEAD.format(event=json.dumps(fields)) + value + "\r\n--edge--\r\n"
+                request = build_request(payloads={"$ai_input": Payload(value.encode(), TEXT)}, uuid=uuid)
                 self.sent[uuid, "$ai_input"] = {hashlib.sha256(value.encode()).hexdigest()}
                 with contextlib.suppress(httpx.HTTPError):
-                    if client.post(self.endpoint, content=body.encode(), headers=headers).status_code == 200:
+                    headers = {"Authorization": f"Bearer {self.token}"} | request.headers()
+                    if client.post(self.endpoint, content=request.body(), headers=headers).status_code == 200:
                         self.answered.add(uuid)
                 is_over.wait(0.05)

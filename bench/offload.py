@@ -29,9 +29,9 @@ import boto3
 from bench.command import ROOT, as_object, run, run_hindcast
 from bench.figures import rotated, tabulate
 from bench.server import fresh, running_server, say
-from hindcast.llm_objects import UPLOADS_AT_ONCE
 from hindcast.objects.content import Content, file_piece
 from hindcast.objects.s3 import S3Store
+from hindcast.objects.store import REQUESTS_AT_ONCE
 
 BUCKET, MEGABYTE = "llma", 1_000_000
 OURS, MANY, ONE = "hindcast, 8 at once", "upload_fileobj, 8 at once", "upload_fileobj, one at a time"
@@ -135,7 +135,7 @@ def _measure(name: str, folder: Path) -> dict[str, float]:
         put = _put_by_boto3(file) if name.startswith("upload_fileobj") else _put_by_store(file)
         put(0, 0, 1)  # connections and imports are made
         began = time.perf_counter()
-        with ThreadPoolExecutor(1 if name == ONE else UPLOADS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(1 if name == ONE else REQUESTS_AT_ONCE) as pool:
             list(pool.map(put, range(1, len(sizes) + 1), offsets, sizes))
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000

@@ -6,7 +6,7 @@ has its event; one that is put back is pending until its row is there, so a swee
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import groupby
@@ -24,13 +24,12 @@ from hindcast.errors import ArchiveError, ConfigurationError, ObjectConflict
 from hindcast.llm_events import SOURCE
 from hindcast.objects.content import Content, Piece, Spool, file_piece
 from hindcast.objects.ledger import Owner, Wanted, claim_objects
-from hindcast.objects.store import Head, ObjectStore, open_store
+from hindcast.objects.store import REQUESTS_AT_ONCE, Head, ObjectStore, open_store
 from hindcast.selection import Selection
 from hindcast.settings import Settings
 
 INDEX: Final = "objects.jsonl"
 FILE_BYTES: Final = 256 * 1024 * 1024
-AT_ONCE: Final = 8
 BATCH: Final = 64
 SPOOLED_BYTES: Final = 512 * 1024
 _SELECT: Final = sql.SQL(
@@ -89,9 +88,9 @@ def archive_objects(
     rows = connection.execute(query).fetchall()
     if not rows:
         return msgspec.UNSET
-    store = open_store_of(settings, rows[0][1])
+    store = open_store_of(settings, {bucket for _, bucket, *_ in rows})
     writer = _Writer(folder, scratch)
-    with closing(writer), ThreadPoolExecutor(AT_ONCE) as pool:
+    with closing(writer), ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         for batch in batched(rows):
             fetched = pool.map(lambda row: _fetch(store, row[0], row[-1], scratch), batch)
             for row, (head, spool) in zip(batch, fetched, strict=True):
@@ -127,10 +126,11 @@ def restore_objects(
     with connection.cursor() as cursor, cursor.copy("COPY restoring_objects FROM STDIN") as copy:
         for found in index:
             copy.write_row((found.bucket, found.key, found.sha256, found.team, found.event_uuid))
+    store = open_store_of(settings, {found.bucket for found in index})
     restored = 0
     for _ in range(_ATTEMPTS):
         for batch in _read(waiting, folder, scratch):
-            restored += _put_back(connection, batch, settings)
+            restored += _put_back(connection, batch, store)
         swept = {key for (key,) in connection.execute(_TOUCH)}
         waiting = [found for found in index if found.key in swept]
         if not waiting:
@@ -162,14 +162,13 @@ def read_index(description: Description, folder: str) -> list[ArchivedObject]:
 
 
 def _put_back(
-    connection: psycopg.Connection, batch: Sequence[tuple[ArchivedObject, Content]], settings: Settings
+    connection: psycopg.Connection, batch: Sequence[tuple[ArchivedObject, Content]], store: ObjectStore
 ) -> int:
-    store = open_store_of(settings, batch[0][0].bucket)
     with connection.transaction():
         for claim in claim_objects(connection, store.bucket, [_wanted(found) for found, _ in batch]):
             if isinstance(claim, ObjectConflict):
                 raise claim
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         return sum(
             pool.map(lambda item: store.put(item[0].key, item[1], item[0].content_type, item[0].metadata), batch)
         )
@@ -266,11 +265,11 @@ def batched(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
     return (items[at : at + BATCH] for at in range(0, len(items), BATCH))
 
 
-def open_store_of(settings: Settings, bucket: str) -> ObjectStore:
-    """The store that the settings name; raises ConfigurationError when it is not the bucket of the rows."""
+def open_store_of(settings: Settings, buckets: Set[str]) -> ObjectStore:
+    """The store that the settings name; raises ConfigurationError when the rows' objects are not all in its bucket."""
     store = open_store(settings)
-    if store.bucket != bucket:
+    if others := sorted(buckets - {store.bucket}):
         raise ConfigurationError(
-            f"LLMA_S3_BUCKET: the rows' objects are in bucket {bucket}, the setting says {store.bucket}"
+            f"LLMA_S3_BUCKET: the rows' objects are in bucket {others[0]}, the setting says {store.bucket}"
         )
     return store

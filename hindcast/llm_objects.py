@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 from uuid import UUID
 
 import psycopg
@@ -20,11 +20,9 @@ from hindcast.manifest import Chunk
 from hindcast.objects.content import Content, file_piece
 from hindcast.objects.ledger import Claim, Owner, Wanted, claim_objects, commit_objects, release, withdraw
 from hindcast.objects.multipart import describe_object
-from hindcast.objects.store import ObjectStore, open_store
+from hindcast.objects.store import REQUESTS_AT_ONCE, ObjectStore, open_store
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows
-
-UPLOADS_AT_ONCE: Final = 8
 
 
 class ObjectsSwept(Exception):
@@ -75,7 +73,7 @@ def put_objects(
         else:
             put.claims[line] = claim
     waiting = [line for line, claim in put.claims.items() if not claim.is_committed]
-    with open_bodies(folder, chunk.segment) as bodies, ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+    with open_bodies(folder, chunk.segment) as bodies, ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         store = put.store
         results = list(pool.map(lambda line: _put(store, bodies, objects[line]), waiting))
     for line, refusal in zip(waiting, results, strict=True):

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from hindcast.errors import ObjectError
-from hindcast.llm_objects import UPLOADS_AT_ONCE, objects_of
+from hindcast.llm_objects import objects_of
 from hindcast.llm_staging import StagedObject
 from hindcast.manifest import Chunk
-from hindcast.objects.store import ObjectStore, open_store
+from hindcast.objects.store import REQUESTS_AT_ONCE, ObjectStore, open_store
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows
 
@@ -34,7 +34,7 @@ def prove_objects(folder: Path, chunk: Chunk, staged: StagedRows) -> ObjectProof
     if not objects:
         return proof
     store = open_store(load_settings())
-    with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         for line, faults in zip(objects, pool.map(lambda found: _read(store, found), objects.values()), strict=True):
             proof.wrong += len(faults)
             named = [f"{chunk.part} line {line}: {fault}" for fault in faults]

@@ -11,8 +11,9 @@ from uuid import UUID
 import psycopg
 
 from hindcast.archive import Description
-from hindcast.archived_objects import AT_ONCE, batched, open_store_of, read_index
+from hindcast.archived_objects import batched, open_store_of, read_index
 from hindcast.llm_events import SOURCE
+from hindcast.objects.store import REQUESTS_AT_ONCE
 from hindcast.settings import Settings
 
 # A statement of its own: what was committed while it waited is seen by the next one, not by itself.
@@ -40,10 +41,12 @@ def remove_objects(connection: psycopg.Connection, description: Description, fol
     Those of an earlier attempt have the archive's claim.
     """
     index, claim = read_index(description, folder), UUID(description.archive_id)
+    if not index:
+        return 0
+    store = open_store_of(settings, {found.bucket for found in index})
     removed = 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         for batch in batched(index):
-            store = open_store_of(settings, batch[0].bucket)
             keys = [found.key for found in batch]
             places = ([store.bucket] * len(batch), keys, [found.sha256 for found in batch])
             with connection.transaction():

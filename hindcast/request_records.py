@@ -12,6 +12,7 @@ from hindcast.records import BLOCK_BYTES, KEPT_OF_OVERSIZE, Progress, RawRecord
 
 LONGEST_HEAD: Final = 64 * 1024
 _HEAD_END: Final = b"\r\n\r\n"
+_BLANK: Final = re.compile(rb"[\r\n]*+")
 _REQUEST_LINE: Final = re.compile(rb"[A-Z]{1,20} \S{1,8000} HTTP/1\.[01]\r\n")
 
 
@@ -81,36 +82,42 @@ def _read_length(headers: Message) -> int | None:
 class _Reader:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._buffer = b""
-        self.offset = 0  # of the buffer's first byte
+        self._block = b""
+        self._at = self._base = 0  # the next byte in the block; the block's first byte in the stream
+
+    @property
+    def offset(self) -> int:
+        """The next byte in the stream."""
+        return self._base + self._at
 
     def skip_blank(self) -> bool:
         """Pass over line ends between requests; False at the end."""
         while True:
-            rest = self._buffer.lstrip(b"\r\n")
-            self._drop(len(self._buffer) - len(rest))
-            if rest:
+            blank = _BLANK.match(self._block, self._at)
+            assert blank, "it matches nothing too"
+            self._at = blank.end()
+            if self._at < len(self._block):
                 return True
             if not self._fill():
                 return False
 
     def read_head(self) -> bytes | None:
         """The head with the blank line after it; None, and nothing read, when there is none."""
-        while (end := self._buffer.find(_HEAD_END)) < 0:
-            if len(self._buffer) > LONGEST_HEAD or not self._fill():
+        while (end := self._block.find(_HEAD_END, self._at, self._at + LONGEST_HEAD)) < 0:
+            if self._left >= LONGEST_HEAD or not self._fill():
                 return None
-        return self._take(end + len(_HEAD_END))
+        return self._take(end + len(_HEAD_END) - self._at)
 
     def read_body(self, length: int | None, max_bytes: int) -> tuple[bytes, int]:
         """So many bytes, or all there are; and how many there were, of which at most about `max_bytes` are given."""
         pieces: list[bytes] = []
         size = 0
         while length is None or size < length:
-            if not self._buffer and not self._fill():
+            if not self._left and not self._fill():
                 if length is None:
                     break
                 raise RecordError("cut_request", f"the file ends {length - size:,} bytes before the request does")
-            piece = self._take(len(self._buffer) if length is None else min(length - size, len(self._buffer)))
+            piece = self._take(self._left if length is None else min(length - size, self._left))
             if size <= max_bytes:
                 pieces.append(piece)
             size += len(piece)
@@ -121,8 +128,7 @@ class _Reader:
         pieces: list[bytes] = []
         size = 0
         while True:
-            line = self._read_line()
-            digits = line.partition(b";")[0].strip()
+            digits = self._read_line().partition(b";")[0].strip()
             if not re.fullmatch(rb"[0-9a-fA-F]{1,12}", digits):
                 raise RecordError("malformed_request", "its chunks are not as HTTP has them")
             length = int(digits, 16)
@@ -139,28 +145,31 @@ class _Reader:
 
     def skip_rest(self) -> bytes:
         """Pass over all that is left; returns its beginning."""
-        kept = self._buffer[:KEPT_OF_OVERSIZE]
-        while self._buffer:
-            self._drop(len(self._buffer))
-            self._fill()
+        kept = self._block[self._at : self._at + KEPT_OF_OVERSIZE]
+        while self._left or self._fill():
+            self._at = len(self._block)
         return kept
 
+    @property
+    def _left(self) -> int:
+        return len(self._block) - self._at
+
     def _read_line(self) -> bytes:
-        while (end := self._buffer.find(b"\r\n")) < 0:
-            if len(self._buffer) > LONGEST_HEAD or not self._fill():
+        while (end := self._block.find(b"\r\n", self._at)) < 0:
+            if self._left > LONGEST_HEAD or not self._fill():
                 raise RecordError("cut_request", "the file ends before the request does")
-        return self._take(end + 2)[:-2]
+        return self._take(end + 2 - self._at)[:-2]
 
     def _take(self, size: int) -> bytes:
-        taken = self._buffer[:size]
-        self._drop(size)
+        taken = self._block[self._at : self._at + size]
+        self._at += size
         return taken
 
-    def _drop(self, size: int) -> None:
-        self._buffer = self._buffer[size:]
-        self.offset += size
-
     def _fill(self) -> bool:
-        block = self._stream.read(BLOCK_BYTES)
-        self._buffer += block
-        return bool(block)
+        """Read on; what is left stays. False at the end."""
+        more = self._stream.read(BLOCK_BYTES)
+        if more:
+            self._base += self._at
+            self._block = self._block[self._at :] + more
+            self._at = 0
+        return bool(more)

@@ -147,13 +147,18 @@ def test_a_refused_request_is_a_reject_with_the_endpoints_sentence(capture: Capt
         ((event_part(),), {"Authorization": "Basic abc"}),
     ]
     bodies = [(build_body(*parts), headers) for parts, headers in refused] + [(build_body(event_part())[:-9], {})]
+    bodies += [
+        (gzip.compress(b""), {"Content_Encoding": "gzip"}),
+        (build_body(event_part()), {"Content_Encoding": "br"}),
+        (build_body(event_part(), blob("$ai_input", b"x" * 27_300_000)), {}),
+    ]
     answers = [capture.post(body, **headers) for body, headers in bodies]
     begun = load(capture.url, keep(tmp_path / "refused.http", *(request(body, **headers) for body, headers in bodies)))
     assert rejects(begun) == [
         ("refused_request", f"the endpoint answers {answer.status_code}: {answer.json()['error']}")
         for answer in answers
     ]
-    assert begun.counts().rejected == 8 and count_events(capture.url) == 0
+    assert begun.counts().rejected == 11 and count_events(capture.url) == 0
 
 
 def test_other_requests_and_what_is_no_request_are_rejects_and_all_is_counted(target: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.requests import Request
 
 from hindcast.capture.inflating import Inflater
-from hindcast.capture.parts import LARGEST_BODY, LARGEST_PARTS
+from hindcast.capture.parts import LARGEST_BODY, open_encoding, too_large
 from hindcast.capture.refusal import Refused
 
 DRAINED_BYTES: Final = 2 * LARGEST_BODY  # a refused body is read so far, so that the client hears why
@@ -33,15 +33,11 @@ class Body:
         declared = self._headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > LARGEST_BODY:
             self._is_broken = True
-            raise _too_large()
+            raise too_large()
         chunk = await self._receive()
         if not chunk:
             raise Refused(400, "body: empty")
-        encoding = self._headers.get("content-encoding", "").strip().lower()
-        if encoding == "gzip":
-            self._inflater = Inflater("body", LARGEST_BODY)
-        elif encoding not in {"", "identity"}:
-            raise Refused(400, "body: Content-Encoding must be gzip or absent")
+        self._inflater = open_encoding(self._headers.get("content-encoding"))
         first = None
         while first is None and chunk:  # until the header of the gzip is known to be one
             opened = self._open(chunk)
@@ -89,7 +85,7 @@ class Body:
             for block in self._inflater.feed(chunk) if self._inflater else (chunk,):
                 self._size += len(block)
                 if self._size > LARGEST_BODY:
-                    raise _too_large()
+                    raise too_large()
                 yield block
         except Refused:
             self._is_broken = True
@@ -114,11 +110,7 @@ class Body:
             self._received += len(chunk)
             if is_counting and self._received > LARGEST_BODY:
                 self._is_broken = True
-                raise _too_large()
+                raise too_large()
             if chunk:
                 return chunk
         return b""
-
-
-def _too_large() -> Refused:
-    return Refused(413, f"body: over {LARGEST_PARTS:,} bytes of parts")

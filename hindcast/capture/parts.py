@@ -62,6 +62,21 @@ def read_boundary(content_type: str | None) -> bytes:
     return boundary
 
 
+def open_encoding(encoding: str | None) -> Inflater | None:
+    """What opens a body of this Content-Encoding; None when it is to be read as it is. Raises Refused."""
+    name = (encoding or "").strip().lower()
+    if name == "gzip":
+        return Inflater("body", LARGEST_BODY)
+    if name not in {"", "identity"}:
+        raise Refused(400, "body: Content-Encoding must be gzip or absent")
+    return None
+
+
+def too_large() -> Refused:
+    """The refusal of a body of over LARGEST_BODY."""
+    return Refused(413, f"body: over {LARGEST_PARTS:,} bytes of parts")
+
+
 class PartsReader:
     """Takes a body in blocks of any size, keeps what it needs. Close it to give the file back."""
 

@@ -9,8 +9,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from hindcast.capture.inflating import Inflater
-from hindcast.capture.parts import LARGEST_BODY, PartsReader, read_boundary
+from hindcast.capture.parts import LARGEST_BODY, PartsReader, open_encoding, read_boundary, too_large
 from hindcast.capture.refusal import Refused
 from hindcast.capture.request import read_request
 from hindcast.capture.tokens import read_token
@@ -42,8 +41,6 @@ def read_captured(raw: bytes, context: Context, default_team: str) -> tuple[Even
 
 
 def _read(headers: Message, body: bytes, context: Context, default_team: str) -> tuple[Event, list[Value]]:
-    if not body:
-        raise Refused(400, "body: empty")
     opened = _open(headers, body)
     boundary = read_boundary(headers["Content-Type"])
     authorization = headers["Authorization"]
@@ -62,17 +59,15 @@ def _read(headers: Message, body: bytes, context: Context, default_team: str) ->
 
 
 def _open(headers: Message, body: bytes) -> bytes:
-    encoding = (headers["Content-Encoding"] or "").strip().lower()
-    if encoding in {"", "identity"}:
-        if len(body) > LARGEST_BODY:
-            raise Refused(413, f"body: over {LARGEST_BODY:,} bytes")
-        return body
-    if encoding != "gzip":
-        raise Refused(400, "body: Content-Encoding must be gzip or absent")
-    inflater = Inflater("body", LARGEST_BODY)
-    opened = b"".join(inflater.feed(body))
-    inflater.finish()
-    return opened
+    if len(body) > LARGEST_BODY:
+        raise too_large()
+    inflater = open_encoding(headers["Content-Encoding"]) if body else None
+    if inflater:
+        body = b"".join(inflater.feed(body))
+        inflater.finish()
+    if not body:
+        raise Refused(400, "body: empty")
+    return body
 
 
 def _read_date(headers: Message) -> datetime | None:

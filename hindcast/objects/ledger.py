@@ -175,7 +175,8 @@ def withdraw(connection: psycopg.Connection, store: ObjectStore, claim: Claim) -
             (claim.bucket, claim.key, claim.token),
         ).rowcount
         if found:
-            _remove_own(connection, store, claim.key, claim.sha256)
+            is_foreign = _holds_others(store, claim.key, claim.sha256)
+            (_forget if is_foreign else _remove)(connection, store, claim.key)
     return bool(found)
 
 
@@ -211,7 +212,7 @@ def sweep(connection: psycopg.Connection, store: ObjectStore, grace: timedelta, 
             key = row[0]
             is_foreign = _holds_others(store, key, row[2])
             if not is_dry_run:
-                _remove_own(connection, store, key, row[2])
+                (_forget if is_foreign else _remove)(connection, store, key)
         swept.foreign += is_foreign
         swept.pending += not is_foreign
         swept.size_bytes += 0 if is_foreign else row[1]
@@ -250,13 +251,6 @@ def _take_unlisted(connection: psycopg.Connection, store: ObjectStore, key: str,
     return True
 
 
-def _remove_own(connection: psycopg.Connection, store: ObjectStore, key: str, sha256: str) -> None:
-    """Remove a claim, and its object when that has the claimed bytes."""
-    if not _holds_others(store, key, sha256):
-        store.delete(key)
-    connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = %s", (store.bucket, key))
-
-
 def _holds_others(store: ObjectStore, key: str, sha256: str) -> bool:
     try:
         return store.head(key).metadata.get("sha256") != sha256
@@ -266,4 +260,8 @@ def _holds_others(store: ObjectStore, key: str, sha256: str) -> bool:
 
 def _remove(connection: psycopg.Connection, store: ObjectStore, key: str) -> None:
     store.delete(key)
+    _forget(connection, store, key)
+
+
+def _forget(connection: psycopg.Connection, store: ObjectStore, key: str) -> None:
     connection.execute("DELETE FROM llm_objects WHERE bucket = %s AND key = %s", (store.bucket, key))

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from hindcast.objects.content import Content
 from hindcast.settings import Settings
 from hindcast.storage import StoredObject
+
+REQUESTS_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True)
