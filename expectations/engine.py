@@ -70,9 +70,9 @@ def validate_frame(frame: "pandas.DataFrame", suite: Suite) -> Mapping[str, Any]
     """
     source = new_context().data_sources.add_pandas("frame")
     results: dict[str, Any] = {}
+    # One asset for all: GX writes its whole configuration as YAML for each, and keeps no data in it.
+    definition = source.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe("all")
     for column, expectations in _by_column(suite, frame).items():
-        asset = source.add_dataframe_asset(f"{suite.name} {column or ''}")
-        definition = asset.add_batch_definition_whole_dataframe("all")
         batch = definition.get_batch({"dataframe": frame if column is None else frame[[column]]})
         # SUMMARY, and positions instead of index columns: a batch in which everything fails costs tens of
         # megabytes with COMPLETE and ten seconds with index columns.
@@ -99,6 +99,13 @@ def validate_table(batch: Any, suite: Suite) -> Mapping[str, Any]:
             lists = ("partial_unexpected_list", "partial_unexpected_index_list")
             results[rule].result.update({key: result.result.get(key) for key in lists})
     return results
+
+
+def columns_of(suite: Suite) -> frozenset[str] | None:
+    """The columns a suite looks at; None when a rule may look at all of them."""
+    if any(not e.kwargs.keys() <= _ONE_COLUMN_ARGUMENTS or "column" not in e.kwargs for e in suite.expectations):
+        return None
+    return frozenset(str(e.kwargs["column"]) for e in suite.expectations) | set(suite.locators)
 
 
 def _by_column(suite: Suite, frame: "pandas.DataFrame") -> dict[str | None, list[Expectation]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from expectations.engine import (
     ROW_COUNT_RULE,
+    columns_of,
     load_great_expectations,
     new_context,
     validate_frame,
@@ -28,7 +29,16 @@ from hindcast.errors import ConfigurationError, TargetError
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Check", "GateResult", "Sample", "TargetView", "merge_results", "run_frame_gate", "run_table_gate"]
+__all__ = [
+    "Check",
+    "GateResult",
+    "Sample",
+    "TargetView",
+    "columns_needed",
+    "merge_results",
+    "run_frame_gate",
+    "run_table_gate",
+]
 
 # GX insists on a URL with a user; the real sessions come from `Sessions.open`, so it never sees the password.
 _PLACEHOLDER_URL: Final = "postgresql+psycopg://gate@localhost/target"
@@ -62,6 +72,13 @@ def run_frame_gate(
     result = _conclude(loaded, results, len(frame), _frame_sampler(numbered, loaded.locators), started)
     is_facts = len(frame) == 1 and "part" not in frame.columns
     return _show_facts(loaded, result, numbered) if is_facts else result
+
+
+def columns_needed(
+    suite: str, parameters: Mapping[str, object], directory: Path | None = None
+) -> frozenset[str] | None:
+    """The columns that a suite looks at, so that a frame needs no others; None: it may look at any."""
+    return columns_of(load_suite(suite, parameters, directory))
 
 
 def run_table_gate(

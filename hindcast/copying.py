@@ -1,4 +1,4 @@
-"""COPY of staged rows into the table, as CSV that Arrow writes: a third cheaper than binary rows from Python."""
+"""COPY of staged rows into the table: in binary from the kernel, or as CSV from Arrow, cheaper than Python's rows."""
 
 import io
 from typing import Final
@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from psycopg import sql
 
+from hindcast.kernel import _kernel, has_kernel
+from hindcast.kernel_rows import TEXTS, to_buffers
 from hindcast.staged_rows import StagedRows
 
 COLUMNS: Final = (
@@ -31,6 +33,12 @@ COLUMNS: Final = (
     "export_line",
     "imported_at",
 )
+_SENT_COLUMNS: Final = (
+    "event_id", "created_at", "source", *TEXTS, "import_chunk_id", "export_line", "imported_at",
+)  # fmt: skip
+_COPY_BINARY: Final = sql.SQL("COPY analytics_events ({}) FROM STDIN (FORMAT binary)").format(
+    sql.SQL(", ").join(map(sql.Identifier, _SENT_COLUMNS))
+)
 _COPY: Final = sql.SQL("COPY analytics_events ({}) FROM STDIN (FORMAT csv)").format(
     sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
 )
@@ -43,8 +51,14 @@ def copy_rows(connection: psycopg.Connection, staged: StagedRows, chunk_id: int,
     """COPY rows into analytics_events as those of a chunk, imported now."""
     if not len(staged):
         return
-    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.write(_write_csv(staged, chunk_id, now_microseconds))
+    lines = staged.table["line"]
+    if has_kernel() and not lines.null_count:
+        sent = _kernel.send(to_buffers(staged), lines.to_numpy().tobytes(), chunk_id, now_microseconds)
+        with connection.cursor() as cursor, cursor.copy(_COPY_BINARY) as copy:
+            copy.write(sent)
+    else:
+        with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.write(_write_csv(staged, chunk_id, now_microseconds))
 
 
 def format_ids(ids: pa.ChunkedArray) -> pa.Array:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import numpy as np
 import psycopg
 import pyarrow as pa
 from psycopg import sql
@@ -15,6 +16,8 @@ from hindcast.canonical import decode_value, encode_value, is_canonical_form
 from hindcast.conflicts import COMPARED_FIELDS, diff_rows
 from hindcast.errors import RecordError
 from hindcast.event import CONTENT_FIELDS, hash_fields
+from hindcast.kernel import has_kernel
+from hindcast.kernel_match import SELECT_SENT, UNDECIDED, KernelMatches
 from hindcast.staged_rows import StagedRows
 from hindcast.times import from_microseconds, to_microseconds
 
@@ -74,14 +77,29 @@ class Verdict:
 
 def match_rows(connection: psycopg.Connection, staged: StagedRows) -> Matches:
     """Compare staged rows with the table's rows of the same ids, within the months of the staged ones."""
+    if not has_kernel():
+        return _match_in_python(connection, staged)
+    found = KernelMatches(staged)
+    with connection.cursor(binary=True) as cursor:
+        for condition in _by_month(staged):
+            found.compare(cursor.execute(SELECT_SENT + _HAS_ID, condition))
+    matches = Matches(found.owners())
+    undecided = np.flatnonzero(found.states == UNDECIDED).tolist()
+    if undecided:
+        among = _match_in_python(connection, staged.take(undecided))
+        matches.equal |= {undecided[place]: chunk for place, chunk in among.equal.items()}
+        matches.differing |= {undecided[place]: row for place, row in among.differing.items()}
+    return matches
+
+
+def _match_in_python(connection: psycopg.Connection, staged: StagedRows) -> Matches:
     matches = Matches()
     places = {event_id: index for index, event_id in enumerate(staged.ids)}
     expected = _expect(staged)
     payloads = staged.table["payload"].cast(pa.binary()).to_pylist()
     with connection.cursor(binary=True) as cursor:
-        # Month by month: one late event would else have every id looked for in every partition.
-        for first, last, ids in staged.by_month():
-            cursor.execute(_SELECT_RAW + _HAS_ID, (_join_ids(ids), from_microseconds(first), from_microseconds(last)))
+        for condition in _by_month(staged):
+            cursor.execute(_SELECT_RAW + _HAS_ID, condition)
             for row in cursor.fetchall():
                 index = places[row[0]]
                 if row[3:] == expected[index] and is_canonical_form(row[2] or "{}", payloads[index]):
@@ -91,6 +109,12 @@ def match_rows(connection: psycopg.Connection, staged: StagedRows) -> Matches:
     for index in matches.differing.keys() & matches.equal.keys():  # the same id at another time, too
         del matches.differing[index]
     return matches
+
+
+def _by_month(staged: StagedRows) -> Iterator[tuple[str, datetime, datetime]]:
+    """Parameters of `_HAS_ID`, month by month: one late event would else have every id looked for everywhere."""
+    for first, last, ids in staged.by_month():
+        yield _join_ids(ids), from_microseconds(first), from_microseconds(last)
 
 
 def fetch_by_id(
@@ -148,6 +172,9 @@ def compare_rows(staged: StagedRows, by_id: Matches, by_own_id: Iterable[KnownRo
     """Give the verdict on staged rows from what was found."""
     verdict = Verdict(duplicates=sorted(by_id.equal))
     known = {row.event_id.bytes: row for row in by_own_id}
+    if not known and not by_id.differing:
+        verdict.new = [index for index in range(len(staged)) if index not in by_id.equal]
+        return verdict
     own_ids = {(row.values["tenant"], row.values["source_event_id"]): row for row in known.values()}
     claims = _claims(staged) if own_ids else [None] * len(staged)
     for index, (event_id, claim) in enumerate(zip(staged.ids, claims, strict=True)):

@@ -145,8 +145,10 @@ class _Loader:
                     "see them with --on-conflict keep"
                 )
             counts = self._write(connection, work, verdict)
-            kept = set(self._written(verdict)) | set(verdict.duplicates)
-            lines = {work.staged.line(row) for row in kept}
+            lines: set[int] = set()
+            if work.put.claims:
+                kept = set(self._written(verdict)) | set(verdict.duplicates)
+                lines = {work.staged.line(row) for row in kept}
             work.put.commit(connection, sorted(lines & work.put.claims.keys()))
         work.put.withdraw_others(connection, lines)
         return counts

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     deliver_api_key: SecretStr | None = Field(
         None, description="sent as X-API-Key by `hindcast deliver`; never written anywhere"
     )
+    kernel: Literal["auto", "off"] = Field(
+        "auto", description="auto: the compiled kernel decodes and compares where it was compiled; off: Python does"
+    )
     operator: str = Field("", description="initials of whoever runs this, for the ledger and the health report")
     health_report: Path | None = Field(
         None,

@@ -33,6 +33,11 @@ class StagedRows:
         """Event ids, 16 bytes each."""
         return list(self.table["event_id"].to_pylist())
 
+    @property
+    def id_matrix(self) -> npt.NDArray[np.uint8]:
+        """Event ids as the rows of a matrix."""
+        return _matrix(self.table["event_id"])
+
     @cached_property
     def hashes(self) -> list[bytes]:
         """Content hashes, 16 bytes each."""
@@ -122,4 +127,4 @@ def to_matrix(values: list[bytes]) -> npt.NDArray[np.uint8]:
 
 def _matrix(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
     array = column.combine_chunks()
-    return np.frombuffer(array.buffers()[1], np.uint8, 16 * len(array), 16 * array.offset).reshape(-1, 16)
+    return np.frombuffer(array.buffers()[1] or b"", np.uint8, 16 * len(array), 16 * array.offset).reshape(-1, 16)

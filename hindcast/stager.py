@@ -16,7 +16,9 @@ from hindcast.errors import RecordError
 from hindcast.event import Event, Skipped
 from hindcast.event_columns import EventColumns
 from hindcast.formats import decode_batch, find_format
-from hindcast.formats.base import Context
+from hindcast.formats.base import Context, PlainNames
+from hindcast.kernel import has_kernel
+from hindcast.kernel_columns import KernelColumns, PlainRules
 from hindcast.llm_staging import ObjectStager
 from hindcast.people import Sightings
 from hindcast.plan import Plan
@@ -45,6 +47,7 @@ _DICTIONARY_COLUMNS: Final = [
     "user_id",
 ]
 
+_LONGEST_RUN: Final = 256
 _NOT_IMPORTED: Final = "events are not imported (import_events=false)"
 
 
@@ -56,6 +59,8 @@ class Stager:
         self._format = find_format(plan.format)
         self._window = Window(plan.start, plan.end)
         self._has_window = self._window != Window()
+        self._has_kernel = has_kernel()
+        self._plain: PlainNames | None = getattr(self._format, "PLAIN", None)
         self.progress = Progress()
         self.records = 0
         self.segment = segment
@@ -132,6 +137,21 @@ class Stager:
         chunk.last_line = batch.numbers[-1]
         chunk.records += len(batch.raws)
         self.records += len(batch.raws)
+        if isinstance(self._columns, KernelColumns) and self._plain and not batch.fault:
+            self._add_plain(self._columns, batch)
+        else:
+            self._add_decoded(batch)
+
+    def _add_plain(self, columns: KernelColumns, batch: Batch) -> None:
+        """Let the kernel take what is plain; what is not is decoded, in runs that grow where nothing is plain."""
+        at, run = 0, 1
+        while (stopped := columns.read(batch, at)) < len(batch.raws):
+            run = 1 if stopped > at else min(2 * run, _LONGEST_RUN)
+            self._add_decoded(batch.cut(stopped, stopped + run))
+            at = stopped + run
+
+    def _add_decoded(self, batch: Batch) -> None:
+        chunk = self._chunk
         outcomes: list[Event | Skipped | RecordError] = (
             [batch.fault] if batch.fault else decode_batch(self._format, batch.raws, self._context)
         )
@@ -174,13 +194,20 @@ class Stager:
 
     def _begin_chunk(self) -> None:
         self._chunk = StagedChunk()
-        self._columns = EventColumns(self._plan.format)
+        self._columns: EventColumns | KernelColumns = (
+            KernelColumns(self._plan.format, PlainRules(self._context, self._plain, self._window))
+            if self._has_kernel
+            else EventColumns(self._plan.format)
+        )
 
     def _end_chunk(self, end: int) -> None:
         chunk = self._chunk
         if not chunk.records:
             return
         chunk.last_byte = end
+        if isinstance(self._columns, KernelColumns):
+            chunk.out_of_window += self._columns.outside
+            self.segment.naive_times += self._columns.naive
         chunk.staged = len(self._columns)
         if chunk.staged:
             table = self._columns.to_table()

@@ -11,7 +11,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from expectations.frames import export_frame, rollups_frame, staged_frame
-from expectations.gate import GateResult, TargetView, run_frame_gate, run_table_gate
+from expectations.gate import GateResult, TargetView, columns_needed, run_frame_gate, run_table_gate
 from hindcast.ledger import Run
 from hindcast.manifest import Manifest, Totals
 from hindcast.plan import Plan
@@ -28,10 +28,10 @@ def gate_events(
     plan: Plan, folder: Path, manifest: Manifest, chunks: tuple[int, ...], settings: Settings
 ) -> GateResult | None:
     """Run the format's suite on the staged events of some chunks; None when they hold none."""
-    frame = staged_frame(folder, manifest, chunks)
-    if not len(frame):
-        return None
-    return run_frame_gate(plan.format, frame, _bounds(plan), settings.expectations_dir)
+    bounds = _bounds(plan)
+    columns = columns_needed(plan.format, bounds, settings.expectations_dir)
+    frame = staged_frame(folder, manifest, chunks, columns)
+    return run_frame_gate(plan.format, frame, bounds, settings.expectations_dir) if len(frame) else None
 
 
 @task(name="gate export", task_run_name="gate export {plan.dataset}", cache_policy=NO_CACHE)

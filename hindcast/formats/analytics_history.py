@@ -15,7 +15,7 @@ import msgspec
 from hindcast.canonical import check_depth, encode_value, mark_unstorable, read_number
 from hindcast.errors import RecordError
 from hindcast.event import Event, Skipped
-from hindcast.formats.base import Context, Option, decode_or_fault
+from hindcast.formats.base import Context, Option, PlainNames, decode_or_fault
 from hindcast.formats.personal import holds_personal, redact, scrub
 from hindcast.formats.reading import (
     LONGEST_NAME,
@@ -53,7 +53,11 @@ KNOWN_NAMES: Final = frozenset(
     TYPE_NAMES + TIME_NAMES + OWN_ID_NAMES + PAYLOAD_NAMES + tuple(n for names in TEXT_NAMES.values() for n in names)
 )
 
-__all__ = ["NAME", "OPTIONS", "decode", "decode_batch", "detect", "encode", "redact"]
+PLAIN: Final = PlainNames(
+    TIME_NAMES, PAYLOAD_NAMES, {"event_type": TYPE_NAMES, "source_event_id": OWN_ID_NAMES} | TEXT_NAMES, "scrub_pii"
+)
+
+__all__ = ["NAME", "OPTIONS", "PLAIN", "decode", "decode_batch", "detect", "encode", "redact"]
 
 _Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
 

@@ -10,7 +10,7 @@ A format is a module with `NAME`, `OPTIONS`, `detect`, `decode` and `encode`:
     redact(text: str) -> str                      # hides personal values in text kept with a reject
 
 and, where speed asks for it, `decode_batch(raws, context)`: the outcomes of `decode`, with the RecordError of a
-reject in its place.
+reject in its place; and `PLAIN`, where a record is a flat object of known names that the compiled kernel can read.
 """
 
 import hashlib
@@ -33,6 +33,21 @@ class Option:
 
     default: bool
     description: str
+
+
+@dataclass(frozen=True)
+class PlainNames:
+    """The names by which records give their time, their payload and their texts, by column.
+
+    The kernel reads a record that has no other names, one spelling of each, texts of 1 to 256 bytes, a time as
+    2024-01-31T23:59:59Z, and a payload without the keys that the option `scrub_option` would scrub. `decode` must
+    give the same event; it reads all others.
+    """
+
+    time: tuple[str, ...]
+    payload: tuple[str, ...]
+    texts: Mapping[str, tuple[str, ...]]
+    scrub_option: str
 
 
 @dataclass

@@ -1,0 +1,67 @@
+"""Types of the compiled kernel. Nothing here is called where `has_kernel()` is False."""
+
+from collections.abc import Sequence
+
+from hindcast.event import Event
+
+# Event ids, times (microseconds since 1970, 64 bits), the source, and the texts in the kernel's order, each as
+# (ends, data, validity, offset).
+StagedBuffers = tuple[bytes, bytes, str, tuple[tuple[object, object, object | None, int], ...]]
+
+class Builder:
+    """Rows of one chunk, collected as Arrow's buffers with their ids and hashes.
+
+    `names` gives the column (its place in `texts`, -1 the time, -2 the payload) of each name that a record may have.
+    Times are in microseconds since 1970; rows outside `start` <= time < `end` are counted in `outside` alone, but
+    `naive` counts every record read whose time has no zone.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        tenant: str,
+        names: dict[str, int],
+        earliest: int,
+        latest: int,
+        start: int,
+        end: int,
+        refuses_personal: bool,
+    ) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def sanitised(self) -> int: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def last(self) -> int: ...
+    @property
+    def outside(self) -> int: ...
+    @property
+    def naive(self) -> int: ...
+    @property
+    def is_full(self) -> bool: ...
+    def read(self, raws: list[bytes], numbers: Sequence[int], offsets: Sequence[int], at: int, /) -> int:
+        """Add the records from `at` on; returns the place of the first that is not plain, or where it became full."""
+
+    def add(self, event: Event, microseconds: int, payload: bytes, line: int, byte_offset: int, /) -> None:
+        """Add a decoded event; `payload` is canonical."""
+
+    def columns(self) -> dict[str, bytes | tuple[bytes, bytes, bytes, int]]:
+        """Buffers by column: of texts (ends of 32 bits, data, validity, nulls), of others their bytes."""
+
+def match(rows: StagedBuffers, sent: bytes, states: bytearray, chunks: bytearray, /) -> None:
+    """Compare rows of `record_send` with staged rows of the same ids, by bytes (see match.h).
+
+    States are a byte a row (0 not found, 1 equal, 2 undecided), chunks eight (the equal row's chunk; the least
+    integer: none). Raises ValueError when lengths or the rows' shape are wrong.
+    """
+
+def send(rows: StagedBuffers, lines: bytes, chunk_id: int, imported_at: int, /) -> bytes:
+    """The rows in PostgreSQL's binary COPY format, in the columns of sending.h; lines are 64-bit integers."""
+
+def canonical(text: bytes, /) -> bytes | None:
+    """The canonical form of a plain JSON value; None when it is not plain."""
+
+def digest(data: bytes, portable: bool, /) -> bytes:
+    """SHA-256; `portable` does without the processor's own instructions."""

@@ -1,0 +1,221 @@
+#include "builder.h"
+
+#include <structmember.h>
+
+#include "record.h"
+
+typedef struct {
+    PyObject_HEAD
+    Rows rows;
+    Shape shape;
+    Reading reading;
+    PyObject *source, *tenant; /* str, whose UTF-8 the shape and the rows refer to */
+    Text source_text;
+    int64_t start, end; /* the window: rows outside are only counted */
+    Py_ssize_t outside, naive;
+} Builder;
+
+static const char *const ATTRIBUTES[TEXTS] = {"tenant", "event_type", "user_id", "anonymous_id", "session_id", "course_id",
+                                              "lesson_id", "module_id", "user_agent", "source_event_id"};
+static PyObject *attributes[TEXTS], *is_sanitised_name;
+
+static void builder_dealloc(Builder *self) {
+    rows_free(&self->rows);
+    reading_free(&self->reading);
+    Py_XDECREF(self->source);
+    Py_XDECREF(self->tenant);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static int get_utf8(PyObject *string, Text *text) {
+    Py_ssize_t size;
+    const char *data = PyUnicode_AsUTF8AndSize(string, &size);
+    if (!data) return -1;
+    *text = (Text){(const uint8_t *)data, (size_t)size};
+    return 0;
+}
+
+static int add_name(Shape *shape, PyObject *name, PyObject *slot) {
+    Text text;
+    if (get_utf8(name, &text)) return -1;
+    long place = PyLong_AsLong(slot);
+    if (place == -1 && PyErr_Occurred()) return -1;
+    if (shape->count == MOST_NAMES || text.size > LONGEST_KEY || !text.size || place < SLOT_PAYLOAD || place >= TEXTS) {
+        PyErr_Format(PyExc_ValueError, "name %R for %ld: too long, too many, or no such column", name, place);
+        return -1;
+    }
+    Name *added = &shape->names[shape->count++];
+    memcpy(added->name, text.data, text.size);
+    added->size = text.size;
+    added->slot = (int)place;
+    return 0;
+}
+
+static int builder_init(Builder *self, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"source", "tenant", "names", "earliest", "latest", "start", "end", "refuses_personal", NULL};
+    PyObject *source, *tenant, *fields, *name, *slot;
+    long long earliest, latest, start, end;
+    int refuses_personal;
+    Py_ssize_t at = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "UUO!LLLLp", names, &source, &tenant, &PyDict_Type, &fields,
+                                     &earliest, &latest, &start, &end, &refuses_personal))
+        return -1;
+    if (self->source) {
+        PyErr_SetString(PyExc_RuntimeError, "a builder is made once");
+        return -1;
+    }
+    self->source = Py_NewRef(source);
+    self->tenant = Py_NewRef(tenant);
+    if (get_utf8(source, &self->source_text) || get_utf8(tenant, &self->shape.tenant)) return -1;
+    while (PyDict_Next(fields, &at, &name, &slot))
+        if (add_name(&self->shape, name, slot)) return -1;
+    shape_hash_names(&self->shape);
+    self->shape.earliest = earliest;
+    self->shape.latest = latest;
+    self->shape.refuses_personal = refuses_personal;
+    self->start = start;
+    self->end = end;
+    return 0;
+}
+
+/* The integer at a place of a sequence. */
+static int get_integer(PyObject *sequence, Py_ssize_t at, int64_t *value) {
+    PyObject *item = PySequence_GetItem(sequence, at);
+    if (!item) return -1;
+    *value = PyLong_AsLongLong(item);
+    Py_DECREF(item);
+    return *value == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+static int add_row(Builder *self, const Row *row) {
+    if (rows_add(&self->rows, row, self->source_text) == 0) return 0;
+    PyErr_NoMemory();
+    return -1;
+}
+
+static PyObject *builder_read(Builder *self, PyObject *arguments) {
+    PyObject *raws, *numbers, *offsets;
+    Py_ssize_t at;
+    if (!PyArg_ParseTuple(arguments, "O!OOn", &PyList_Type, &raws, &numbers, &offsets, &at)) return NULL;
+    for (; at < PyList_GET_SIZE(raws) && !rows_are_full(&self->rows); at++) {
+        Row row;
+        char *raw;
+        Py_ssize_t size;
+        if (PyBytes_AsStringAndSize(PyList_GET_ITEM(raws, at), &raw, &size)) return NULL;
+        int status = record_read(&self->shape, &self->reading, (const uint8_t *)raw, (size_t)size, &row);
+        if (status == NO_MEMORY) return PyErr_NoMemory();
+        if (status != PLAIN) break;
+        self->naive += row.is_naive;
+        if (row.microseconds < self->start || row.microseconds >= self->end) {
+            self->outside++;
+            continue;
+        }
+        if (get_integer(numbers, at, &row.line) || get_integer(offsets, at, &row.byte_offset) || add_row(self, &row))
+            return NULL;
+    }
+    return PyLong_FromSsize_t(at);
+}
+
+/* The texts of an event, which `held` keeps alive. */
+static int get_event(PyObject *event, PyObject *held[TEXTS], Row *row) {
+    for (int n = 0; n < TEXTS; n++) {
+        held[n] = PyObject_GetAttr(event, attributes[n]);
+        if (!held[n]) return -1;
+        row->texts[n] = (Text){NULL, 0};
+        if (held[n] != Py_None && get_utf8(held[n], &row->texts[n])) return -1;
+    }
+    PyObject *flag = PyObject_GetAttr(event, is_sanitised_name);
+    if (!flag) return -1;
+    row->is_sanitised = flag == Py_True;
+    Py_DECREF(flag);
+    return 0;
+}
+
+static PyObject *builder_add(Builder *self, PyObject *arguments) {
+    PyObject *event, *held[TEXTS] = {NULL};
+    long long microseconds, line, offset;
+    const char *payload;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(arguments, "OLy#LL", &event, &microseconds, &payload, &size, &line, &offset)) return NULL;
+    Row row = {.microseconds = microseconds, .line = line, .byte_offset = offset};
+    int status = get_event(event, held, &row);
+    row.texts[PAYLOAD] = (Text){(const uint8_t *)payload, (size_t)size};
+    if (!status) status = add_row(self, &row);
+    for (int n = 0; n < TEXTS; n++) Py_XDECREF(held[n]);
+    return status ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *as_bytes(const Bytes *bytes) {
+    return PyBytes_FromStringAndSize((const char *)bytes->data, (Py_ssize_t)bytes->size);
+}
+
+/* (ends with a zero before them, data, validity, count of nulls) */
+static PyObject *text_column(const TextColumn *column) {
+    PyObject *ends = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)column->ends.size + 4);
+    if (!ends) return NULL;
+    memset(PyBytes_AS_STRING(ends), 0, 4);
+    if (column->ends.size) memcpy(PyBytes_AS_STRING(ends) + 4, column->ends.data, column->ends.size);
+    return Py_BuildValue("(NNNn)", ends, as_bytes(&column->data), as_bytes(&column->validity), (Py_ssize_t)column->nulls);
+}
+
+static PyObject *builder_columns(Builder *self, PyObject *unused) {
+    (void)unused;
+    const struct { const char *name; const Bytes *bytes; } fixed[] = {
+        {"event_id", &self->rows.event_ids},   {"identity", &self->rows.identities},
+        {"content_hash", &self->rows.content_hashes}, {"created_at", &self->rows.microseconds},
+        {"line", &self->rows.lines},           {"byte_offset", &self->rows.byte_offsets},
+        {"is_sanitised", &self->rows.is_sanitised}};
+    PyObject *columns = PyDict_New();
+    if (!columns) return NULL;
+    for (size_t n = 0; n < sizeof fixed / sizeof *fixed + TEXT_COLUMNS; n++) {
+        int text = (int)n - (int)(sizeof fixed / sizeof *fixed);
+        PyObject *value = text < 0 ? as_bytes(fixed[n].bytes) : text_column(&self->rows.texts[text]);
+        const char *name = text < 0 ? fixed[n].name : text == PAYLOAD ? "payload" : ATTRIBUTES[text];
+        int status = value ? PyDict_SetItemString(columns, name, value) : -1;
+        Py_XDECREF(value);
+        if (status) {
+            Py_DECREF(columns);
+            return NULL;
+        }
+    }
+    return columns;
+}
+
+static PyObject *get_count(Builder *self, void *unused) { (void)unused; return PyLong_FromSize_t(self->rows.count); }
+static PyObject *get_sanitised(Builder *self, void *unused) { (void)unused; return PyLong_FromSize_t(self->rows.sanitised); }
+static PyObject *get_first(Builder *self, void *unused) { (void)unused; return PyLong_FromLongLong(self->rows.first); }
+static PyObject *get_last(Builder *self, void *unused) { (void)unused; return PyLong_FromLongLong(self->rows.last); }
+static PyObject *get_is_full(Builder *self, void *unused) { (void)unused; return PyBool_FromLong(rows_are_full(&self->rows)); }
+
+static PyGetSetDef properties[] = {
+    {"count", (getter)get_count, NULL, NULL, NULL},     {"sanitised", (getter)get_sanitised, NULL, NULL, NULL},
+    {"first", (getter)get_first, NULL, NULL, NULL},     {"last", (getter)get_last, NULL, NULL, NULL},
+    {"is_full", (getter)get_is_full, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL}};
+static PyMemberDef members[] = {{"outside", T_PYSSIZET, offsetof(Builder, outside), READONLY, NULL},
+                                {"naive", T_PYSSIZET, offsetof(Builder, naive), READONLY, NULL},
+                                {NULL, 0, 0, 0, NULL}};
+static PyMethodDef methods[] = {
+    {"read", (PyCFunction)builder_read, METH_VARARGS, NULL},
+    {"add", (PyCFunction)builder_add, METH_VARARGS, NULL},
+    {"columns", (PyCFunction)builder_columns, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL}};
+
+static PyTypeObject type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "hindcast.kernel._kernel.Builder",
+    .tp_basicsize = sizeof(Builder),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)builder_init,
+    .tp_dealloc = (destructor)builder_dealloc,
+    .tp_methods = methods,
+    .tp_members = members,
+    .tp_getset = properties,
+};
+
+PyTypeObject *builder_type(void) {
+    for (int n = 0; n < TEXTS; n++)
+        if (!attributes[n] && !(attributes[n] = PyUnicode_InternFromString(ATTRIBUTES[n]))) return NULL;
+    if (!is_sanitised_name && !(is_sanitised_name = PyUnicode_InternFromString("is_sanitised"))) return NULL;
+    return PyType_Ready(&type) < 0 ? NULL : &type;
+}

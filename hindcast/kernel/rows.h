@@ -1,0 +1,41 @@
+/* The rows of a chunk as Arrow's columns, with what is derived from them. */
+#ifndef HINDCAST_ROWS_H
+#define HINDCAST_ROWS_H
+
+#include "json.h"
+
+/* tenant, event_type, user_id, anonymous_id, session_id, course_id, lesson_id, module_id, user_agent,
+ * source_event_id: the order of the content hash. */
+enum { TENANT = 0, EVENT_TYPE = 1, SOURCE_EVENT_ID = 9, TEXTS = 10, PAYLOAD = 10, TEXT_COLUMNS = 11 };
+
+typedef struct {
+    const uint8_t *data; /* NULL: no value */
+    size_t size;
+} Text;
+
+typedef struct {
+    int64_t microseconds, line, byte_offset;
+    Text texts[TEXT_COLUMNS];
+    uint8_t is_sanitised, is_naive;
+} Row;
+
+typedef struct {
+    Bytes data, ends, validity; /* `ends` are 32 bits each */
+    size_t nulls;
+} TextColumn;
+
+typedef struct {
+    TextColumn texts[TEXT_COLUMNS];
+    Bytes microseconds, lines, byte_offsets, is_sanitised, event_ids, identities, content_hashes;
+    Bytes content; /* scratch */
+    size_t count, sanitised;
+    int64_t first, last;
+} Rows;
+
+void rows_free(Rows *rows);
+/* 0, or -1 when memory is short. The texts are UTF-8, the payload canonical. */
+int rows_add(Rows *rows, const Row *row, Text source);
+/* Whether the next row might not fit Arrow's 32 bits. */
+int rows_are_full(const Rows *rows);
+
+#endif
