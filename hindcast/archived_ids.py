@@ -24,7 +24,7 @@ class ArchivedIds:
         """Ids of those of the absent rows that were rolled back."""
         found: set[bytes] = set()
         for first, _, ids in absent.by_month():
-            found |= self._of_month(from_microseconds(first)).intersection(ids)
+            found |= self._of_month(from_microseconds(first)).intersection(row.tobytes() for row in ids)
         return found
 
     def holds(self, event_id: bytes, moment: datetime) -> bool:

@@ -69,10 +69,8 @@ def make_derived(connection: psycopg.Connection, folder: Path, chunk: Chunk, sou
         states = chosen.take([index for index, flag in enumerate(is_once) if not flag])
         tables.append(_describe_changes(connection, states, source))
     rows = StagedRows(pa.concat_tables(tables).combine_chunks(), source)
-    there = match_rows(connection, rows) if len(rows) else None
-    if there and (there.equal or there.differing):
-        rows = rows.take([n for n in range(len(rows)) if n not in there.equal and n not in there.differing])
-    return rows
+    absent = match_rows(connection, rows).absent if len(rows) else []
+    return rows if len(absent) == len(rows) else rows.take(absent)
 
 
 def hold_keys(

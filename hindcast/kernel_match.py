@@ -13,7 +13,7 @@ from hindcast.staged_rows import StagedRows
 
 EQUAL: Final = 1
 UNDECIDED: Final = 2
-_NO_CHUNK: Final = -(1 << 63)
+NO_CHUNK: Final = -(1 << 63)
 # All of a row in one value: psycopg then makes one object for it, not sixteen.
 SELECT_SENT: Final = sql.SQL(
     "SELECT record_send(ROW(event_id, created_at, import_chunk_id, source, {}, payload::text))"
@@ -40,11 +40,7 @@ class KernelMatches:
         """A byte a row: 0 not found, EQUAL, or UNDECIDED (found, and different or not plain)."""
         return np.frombuffer(self._states, np.uint8)
 
-    def owners(self) -> dict[int, int | None]:
-        """The import_chunk_id of the row that each EQUAL one is equal to, by the staged row's index."""
-        indexes = np.flatnonzero(self.states == EQUAL)
-        chunks = np.frombuffer(self._chunks, np.int64)[indexes]
-        owners: dict[int, int | None] = dict(zip(indexes.tolist(), chunks.tolist(), strict=True))
-        if (chunks == _NO_CHUNK).any():
-            owners |= dict.fromkeys(indexes[chunks == _NO_CHUNK].tolist())
-        return owners
+    @property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """Where EQUAL, the import_chunk_id of the row, or NO_CHUNK."""
+        return np.frombuffer(self._chunks, np.int64)

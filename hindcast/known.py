@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import psycopg
 import pyarrow as pa
 from psycopg import sql
@@ -17,8 +18,8 @@ from hindcast.conflicts import COMPARED_FIELDS, diff_rows
 from hindcast.errors import RecordError
 from hindcast.event import CONTENT_FIELDS, hash_fields
 from hindcast.kernel import has_kernel
-from hindcast.kernel_match import SELECT_SENT, UNDECIDED, KernelMatches
-from hindcast.staged_rows import StagedRows
+from hindcast.kernel_match import EQUAL, NO_CHUNK, SELECT_SENT, UNDECIDED, KernelMatches
+from hindcast.staged_rows import StagedRows, to_matrix
 from hindcast.times import from_microseconds, to_microseconds
 
 _CONTENT: Final = sql.SQL(", ").join(map(sql.Identifier, CONTENT_FIELDS))
@@ -50,11 +51,25 @@ class KnownRow:
 class Matches:
     """Rows of the table with the ids of staged rows, by the staged rows' indexes.
 
-    `equal` gives the import_chunk_id of a row that says the same in every field; `differing` rows do not.
+    Where `is_equal`, a row says the same in every field, and `owners` has its import_chunk_id (NO_CHUNK: it has none);
+    `differing` rows do not.
     """
 
-    equal: dict[int, int | None] = field(default_factory=dict)
+    is_equal: npt.NDArray[np.bool_]
+    owners: npt.NDArray[np.int64]
     differing: dict[int, KnownRow] = field(default_factory=dict)
+
+    @classmethod
+    def none(cls, count: int) -> "Matches":
+        """No row found for any of so many."""
+        return cls(np.zeros(count, np.bool_), np.full(count, NO_CHUNK))
+
+    @property
+    def absent(self) -> list[int]:
+        """Staged rows that the table has no row for."""
+        is_absent = ~self.is_equal
+        is_absent[list(self.differing)] = False
+        return list(np.flatnonzero(is_absent).tolist())
 
 
 @dataclass(frozen=True)
@@ -83,17 +98,17 @@ def match_rows(connection: psycopg.Connection, staged: StagedRows) -> Matches:
     with connection.cursor(binary=True) as cursor:
         for condition in _by_month(staged):
             found.compare(cursor.execute(SELECT_SENT + _HAS_ID, condition))
-    matches = Matches(found.owners())
-    undecided = np.flatnonzero(found.states == UNDECIDED).tolist()
-    if undecided:
-        among = _match_in_python(connection, staged.take(undecided))
-        matches.equal |= {undecided[place]: chunk for place, chunk in among.equal.items()}
-        matches.differing |= {undecided[place]: row for place, row in among.differing.items()}
+    matches = Matches(found.states == EQUAL, found.owners)
+    undecided = np.flatnonzero(found.states == UNDECIDED)
+    if len(undecided):
+        among = _match_in_python(connection, staged.take(undecided.tolist()))
+        matches.is_equal[undecided], matches.owners[undecided] = among.is_equal, among.owners
+        matches.differing = {int(undecided[place]): row for place, row in among.differing.items()}
     return matches
 
 
 def _match_in_python(connection: psycopg.Connection, staged: StagedRows) -> Matches:
-    matches = Matches()
+    matches = Matches.none(len(staged))
     places = {event_id: index for index, event_id in enumerate(staged.ids)}
     expected = _expect(staged)
     payloads = staged.table["payload"].cast(pa.binary()).to_pylist()
@@ -103,10 +118,11 @@ def _match_in_python(connection: psycopg.Connection, staged: StagedRows) -> Matc
             for row in cursor.fetchall():
                 index = places[row[0]]
                 if row[3:] == expected[index] and is_canonical_form(row[2] or "{}", payloads[index]):
-                    matches.equal[index] = row[1]
+                    matches.is_equal[index] = True
+                    matches.owners[index] = NO_CHUNK if row[1] is None else row[1]
                 else:
                     matches.differing[index] = _read_raw_row(row)
-    for index in matches.differing.keys() & matches.equal.keys():  # the same id at another time, too
+    for index in [index for index in matches.differing if matches.is_equal[index]]:  # the id at another time, too
         del matches.differing[index]
     return matches
 
@@ -125,7 +141,7 @@ def fetch_by_id(
         return
     # A day more on each side: a row whose time was edited a little is found, and shown as different.
     first, last = from_microseconds(min(microseconds)), from_microseconds(max(microseconds))
-    parameters = (_join_ids(event_ids), first - timedelta(days=1), last + timedelta(days=1))
+    parameters = (_join_ids(to_matrix(list(event_ids))), first - timedelta(days=1), last + timedelta(days=1))
     with connection.cursor(binary=True) as cursor:
         yield from map(_read_row, cursor.execute(_SELECT + _HAS_ID, parameters))
 
@@ -163,22 +179,22 @@ def ask_table(
     connection: psycopg.Connection, staged: StagedRows, asks_ids: bool = True, asks_own_ids: bool = True
 ) -> Verdict:
     """Tell new rows from duplicates (same content) and conflicts (same id or own id, other content or time)."""
-    by_id = match_rows(connection, staged) if asks_ids else Matches()
+    by_id = match_rows(connection, staged) if asks_ids else Matches.none(len(staged))
     by_own_id = fetch_by_own_id(connection, staged) if asks_own_ids and staged.has_own_ids else []
     return compare_rows(staged, by_id, by_own_id)
 
 
 def compare_rows(staged: StagedRows, by_id: Matches, by_own_id: Iterable[KnownRow]) -> Verdict:
     """Give the verdict on staged rows from what was found."""
-    verdict = Verdict(duplicates=sorted(by_id.equal))
+    verdict = Verdict(duplicates=np.flatnonzero(by_id.is_equal).tolist())
     known = {row.event_id.bytes: row for row in by_own_id}
     if not known and not by_id.differing:
-        verdict.new = [index for index in range(len(staged)) if index not in by_id.equal]
+        verdict.new = by_id.absent
         return verdict
     own_ids = {(row.values["tenant"], row.values["source_event_id"]): row for row in known.values()}
     claims = _claims(staged) if own_ids else [None] * len(staged)
     for index, (event_id, claim) in enumerate(zip(staged.ids, claims, strict=True)):
-        if index in by_id.equal:
+        if by_id.is_equal[index]:
             continue
         match = by_id.differing.get(index) or known.get(event_id) or own_ids.get(claim)  # type: ignore[arg-type]  # None is none
         if match is None:
@@ -205,8 +221,11 @@ def _claims(staged: StagedRows) -> list[tuple[str, str] | None]:
     return [(tenant, own_id) if own_id is not None else None for tenant, own_id in pairs]
 
 
-def _join_ids(ids: Sequence[bytes]) -> str:
-    return "{" + ",".join([event_id.hex() for event_id in ids]) + "}"
+def _join_ids(ids: npt.NDArray[np.uint8]) -> str:
+    """A matrix of ids, a row each, as the text of an array of uuid."""
+    digits = np.frombuffer(ids.tobytes().hex().encode(), np.uint8).reshape(-1, 32)
+    with_commas = np.hstack([digits, np.full((len(digits), 1), ord(","), np.uint8)])
+    return "{" + with_commas.tobytes()[:-1].decode() + "}"
 
 
 def _canonical(payload: str | None) -> bytes:

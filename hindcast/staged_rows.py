@@ -38,6 +38,11 @@ class StagedRows:
         """Event ids as the rows of a matrix."""
         return _matrix(self.table["event_id"])
 
+    @property
+    def hash_matrix(self) -> npt.NDArray[np.uint8]:
+        """Content hashes as the rows of a matrix."""
+        return _matrix(self.table["content_hash"])
+
     @cached_property
     def hashes(self) -> list[bytes]:
         """Content hashes, 16 bytes each."""
@@ -49,14 +54,15 @@ class StagedRows:
         times: npt.NDArray[np.int64] = self.table["created_at"].cast(pa.int64()).to_numpy()
         return times
 
-    def by_month(self) -> Iterator[tuple[int, int, list[bytes]]]:
-        """First time, last time (in microseconds) and the ids of the rows of each UTC month, in no order."""
+    def by_month(self) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
+        """First time, last time (in microseconds) and the ids (16 bytes a row) of each UTC month, in no order."""
         months = self.microseconds.astype("datetime64[us]").astype("datetime64[M]")
+        ids = self.id_matrix
         order = np.argsort(months, kind="stable")
         for places in np.split(order, np.flatnonzero(np.diff(months[order])) + 1):
             if len(places):
                 times = self.microseconds[places]
-                yield int(times.min()), int(times.max()), [self.ids[place] for place in places]
+                yield int(times.min()), int(times.max()), ids[places]
 
     @property
     def has_own_ids(self) -> bool:
@@ -66,6 +72,10 @@ class StagedRows:
     def take(self, indexes: list[int]) -> "StagedRows":
         """Those rows, in the order given."""
         return StagedRows(self.table.take(pa.array(indexes, pa.int64())), self.source)
+
+    def where(self, is_wanted: npt.NDArray[np.bool_]) -> "StagedRows":
+        """The rows of which that is so."""
+        return StagedRows(self.table.filter(pa.array(is_wanted)), self.source)
 
     def without_lines(self, lines: set[int]) -> "StagedRows":
         """The rows of other lines than these."""
@@ -96,7 +106,7 @@ class StagedRows:
 
     def digest(self) -> str:
         """Digest of the rows as a set."""
-        return digest_rows(_matrix(self.table["event_id"]), _matrix(self.table["content_hash"]))
+        return digest_rows(self.id_matrix, self.hash_matrix)
 
 
 def read_staged_rows(folder: Path, chunk: Chunk, source: str) -> StagedRows:

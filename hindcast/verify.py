@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import numpy as np
 import psycopg
 
 from hindcast.archived_ids import ArchivedIds
@@ -173,23 +174,23 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: Arch
     staged = staged.without_lines(_kept_out(connection, task.run_id, chunk.part, chunk_id))
     staged, unidentified = look_up_people(connection, staged)
     matches = match_rows(connection, staged)
-    pruned = archived.among(staged.take(_absent(staged, matches)))
+    pruned = archived.among(staged.take(matches.absent))
     if pruned:
         staged = staged.take([index for index, event_id in enumerate(staged.ids) if event_id not in pruned])
         matches = match_rows(connection, staged)
-    wrong = [index for index in range(len(staged)) if index not in matches.equal]
-    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(matches.equal), pruned=len(pruned))
+    wrong = np.flatnonzero(~matches.is_equal).tolist()
+    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(staged) - len(wrong), pruned=len(pruned))
     proof.unidentified = unidentified
     proof.differing = len(matches.differing)
     proof.missing = len(wrong) - proof.differing
     proof.months = _count_both(staged, matches)
-    own = {staged.ids[n]: staged.hashes[n] for n, owner in matches.equal.items() if owner == chunk_id}
-    own |= {
-        row.event_id.bytes: row.content_hash for row in matches.differing.values() if row.import_chunk_id == chunk_id
-    }
+    is_own = matches.is_equal & (matches.owners == chunk_id)
+    others = [row for row in matches.differing.values() if row.import_chunk_id == chunk_id]
+    ids = np.vstack([staged.id_matrix[is_own], to_matrix([row.event_id.bytes for row in others])])
+    hashes = np.vstack([staged.hash_matrix[is_own], to_matrix([row.content_hash for row in others])])
     # Rows deleted since and loaded again carry a later chunk's id: then their content speaks for them alone.
-    are_others = len(own) < loaded and proof.matching == proof.expected
-    proof.is_digest_equal = are_others or digest_rows(to_matrix(list(own)), to_matrix(list(own.values()))) == digest
+    are_others = len(ids) < loaded and proof.matching == proof.expected
+    proof.is_digest_equal = are_others or digest_rows(ids, hashes) == digest
     chosen = chosen_rows(Path(task.folder), chunk, task.source)
     proof.derived = prove_derived(connection, chosen, LoadedChunk(chunk_id, derived), archived)
     proof.objects = prove_objects(Path(task.folder), chunk, staged)
@@ -197,16 +198,14 @@ def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: Arch
     return proof
 
 
-def _absent(staged: StagedRows, matches: Matches) -> list[int]:
-    return [index for index in range(len(staged)) if index not in matches.equal and index not in matches.differing]
-
-
 def _count_both(staged: StagedRows, matches: Matches) -> list[tuple[str, str, int, int]]:
     """Count export and table by month and type; a row of the table equal to its record says the same."""
     if not len(staged):
         return []
     export = count_months(staged.table)
-    table = count_months(staged.take(sorted(matches.equal)).table) if matches.equal else Counter()
+    table = export.copy()
+    if not matches.is_equal.all():
+        table = count_months(staged.where(matches.is_equal).table)
     for known in matches.differing.values():
         table[known.created_at.isoformat()[:7], known.values["event_type"]] += 1
     return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,7 +132,9 @@ def _group_raw_rows(connection: psycopg.Connection, rollup: str, days: Sequence[
             sql.Identifier(rollup)
         )
     )
-    for start, end in merge_days(days):
+    # A month at a time: what is sorted then fits into memory, however many there are.
+    months = groupby(sorted(set(days)), key=lambda day: (day.year, day.month))
+    for start, end in [span for _, month in months for span in merge_days(list(month))]:
         window = {"window_start": _midnight(start), "window_end": _midnight(end)}
         connection.execute(sql.SQL("INSERT INTO fresh_rollup ") + _select(rollup), window)
 
