@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from hindcast.staging import SCHEMA
 from hindcast.times import to_microseconds
 from hindcast.window import Window
 
+_FULL: Final = 1 << 30  # bytes of a column: Arrow's end at twice as many
 _TIME, _PAYLOAD = -1, -2
 _EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
 
@@ -34,7 +36,7 @@ class KernelColumns:
 
     def __init__(self, source: str, rules: PlainRules) -> None:
         self._source, self._rules = source, rules
-        self._full: list[pa.Table] = []  # of 1 GiB and more: Arrow's columns end at 2
+        self._full: list[pa.Table] = []  # made whenever the builder was full
         self._ranges: list[tuple[int, int]] = []
         self._before = self._sanitised_before = self._outside_before = self._naive_before = 0
         self._begin()
@@ -91,7 +93,8 @@ class KernelColumns:
             to_microseconds(rules.context.latest),
             to_microseconds(rules.window.start) if rules.window.start else _EARLIEST,
             to_microseconds(rules.window.end) if rules.window.end else _LATEST,
-            bool(names and rules.context.options.get(names.scrub_option, True)),
+            refuses_personal=bool(names and rules.context.options.get(names.scrub_option, True)),
+            limit=_FULL,
         )
 
     def _cut_when_full(self) -> bool:

@@ -93,7 +93,7 @@ class Verdict:
 def match_rows(connection: psycopg.Connection, staged: StagedRows) -> Matches:
     """Compare staged rows with the table's rows of the same ids, within the months of the staged ones."""
     if not has_kernel():
-        return _match_in_python(connection, staged)
+        return _match_in_python(connection, staged, _by_month(staged))
     found = KernelMatches(staged)
     with connection.cursor(binary=True) as cursor:
         for condition in _by_month(staged):
@@ -101,19 +101,24 @@ def match_rows(connection: psycopg.Connection, staged: StagedRows) -> Matches:
     matches = Matches(found.states == EQUAL, found.owners)
     undecided = np.flatnonzero(found.states == UNDECIDED)
     if len(undecided):
-        among = _match_in_python(connection, staged.take(undecided.tolist()))
+        ids = _join_ids(staged.id_matrix[undecided])
+        # Within the same times as before: what was found there is found again.
+        again = [(ids, first, last) for _, first, last in _by_month(staged)]
+        among = _match_in_python(connection, staged.take(undecided.tolist()), again)
         matches.is_equal[undecided], matches.owners[undecided] = among.is_equal, among.owners
         matches.differing = {int(undecided[place]): row for place, row in among.differing.items()}
     return matches
 
 
-def _match_in_python(connection: psycopg.Connection, staged: StagedRows) -> Matches:
+def _match_in_python(
+    connection: psycopg.Connection, staged: StagedRows, conditions: Iterable[tuple[str, datetime, datetime]]
+) -> Matches:
     matches = Matches.none(len(staged))
     places = {event_id: index for index, event_id in enumerate(staged.ids)}
     expected = _expect(staged)
     payloads = staged.table["payload"].cast(pa.binary()).to_pylist()
     with connection.cursor(binary=True) as cursor:
-        for condition in _by_month(staged):
+        for condition in conditions:
             cursor.execute(_SELECT_RAW + _HAS_ID, condition)
             for row in cursor.fetchall():
                 index = places[row[0]]

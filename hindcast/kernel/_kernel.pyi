@@ -26,6 +26,7 @@ class Builder:
         start: int,
         end: int,
         refuses_personal: bool,
+        limit: int,
     ) -> None: ...
     @property
     def count(self) -> int: ...

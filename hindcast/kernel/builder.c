@@ -52,13 +52,14 @@ static int add_name(Shape *shape, PyObject *name, PyObject *slot) {
 }
 
 static int builder_init(Builder *self, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"source", "tenant", "names", "earliest", "latest", "start", "end", "refuses_personal", NULL};
+    static char *names[] = {"source", "tenant", "names", "earliest", "latest", "start", "end", "refuses_personal",
+                            "limit", NULL};
     PyObject *source, *tenant, *fields, *name, *slot;
     long long earliest, latest, start, end;
     int refuses_personal;
-    Py_ssize_t at = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "UUO!LLLLp", names, &source, &tenant, &PyDict_Type, &fields,
-                                     &earliest, &latest, &start, &end, &refuses_personal))
+    Py_ssize_t at = 0, limit;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "UUO!LLLLpn", names, &source, &tenant, &PyDict_Type, &fields,
+                                     &earliest, &latest, &start, &end, &refuses_personal, &limit))
         return -1;
     if (self->source) {
         PyErr_SetString(PyExc_RuntimeError, "a builder is made once");
@@ -73,6 +74,7 @@ static int builder_init(Builder *self, PyObject *arguments, PyObject *keywords) 
     self->shape.earliest = earliest;
     self->shape.latest = latest;
     self->shape.refuses_personal = refuses_personal;
+    self->rows.limit = (size_t)limit;
     self->start = start;
     self->end = end;
     return 0;

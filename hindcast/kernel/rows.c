@@ -4,8 +4,6 @@
 
 #include "sha256.h"
 
-#define FULL (1u << 30) /* bytes of one column; a record adds far less than as many again */
-
 void rows_free(Rows *rows) {
     for (int n = 0; n < TEXT_COLUMNS; n++) {
         bytes_free(&rows->texts[n].data);
@@ -19,7 +17,7 @@ void rows_free(Rows *rows) {
 
 int rows_are_full(const Rows *rows) {
     for (int n = 0; n < TEXT_COLUMNS; n++)
-        if (rows->texts[n].data.size >= FULL) return 1;
+        if (rows->texts[n].data.size >= rows->limit) return 1;
     return 0;
 }
 

@@ -30,6 +30,7 @@ typedef struct {
     Bytes content; /* scratch */
     size_t count, sanitised;
     int64_t first, last;
+    size_t limit; /* bytes of a column that make it full; a record adds far less than Arrow's 2 GiB less that */
 } Rows;
 
 void rows_free(Rows *rows);
