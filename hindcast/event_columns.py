@@ -22,6 +22,7 @@ _FIELDS: Final = (
     "tenant", "event_type", "user_id", "anonymous_id", "session_id", "course_id", "lesson_id", "module_id",
     "user_agent", "source_event_id",
 )  # fmt: skip
+FULL_BYTES: Final = 1 << 30  # of a column of texts: Arrow's end at twice as many
 _Bytes = npt.NDArray[np.uint8]
 
 
@@ -33,12 +34,18 @@ class EventColumns:
         self._fields: dict[str, list[Any]] = {name: [] for name in _FIELDS}
         self._microseconds: list[int] = []
         self._payloads: list[bytes] = []
+        self._payload_bytes = 0
         self._numbers: list[int] = []
         self._offsets: list[int] = []
         self._is_sanitised: list[bool] = []
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a chunk should have no more rows, whatever its limit: so long are its payloads."""
+        return self._payload_bytes >= FULL_BYTES
 
     @property
     def sanitised(self) -> int:
@@ -59,7 +66,9 @@ class EventColumns:
         fields["user_agent"].extend([e.user_agent for e in events])
         fields["source_event_id"].extend([e.source_event_id for e in events])
         self._microseconds.extend([to_microseconds(e.occurred_at) for e in events])
-        self._payloads.extend([encode_value(e.payload) for e in events])
+        payloads = [encode_value(e.payload) for e in events]
+        self._payloads.extend(payloads)
+        self._payload_bytes += sum(map(len, payloads))
         self._is_sanitised.extend([e.is_sanitised for e in events])
         self._numbers.extend(numbers)
         self._offsets.extend(offsets)

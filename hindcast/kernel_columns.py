@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from hindcast.canonical import encode_value
 from hindcast.event import Event
+from hindcast.event_columns import FULL_BYTES
 from hindcast.formats.base import Context, PlainNames
 from hindcast.kernel import _kernel
 from hindcast.kernel_rows import TEXTS
@@ -17,7 +17,6 @@ from hindcast.staging import SCHEMA
 from hindcast.times import to_microseconds
 from hindcast.window import Window
 
-_FULL: Final = 1 << 30  # bytes of a column: Arrow's end at twice as many
 _TIME, _PAYLOAD = -1, -2
 _EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
 
@@ -35,81 +34,75 @@ class KernelColumns:
     """Collects events and, of formats with `PLAIN` names, reads records by itself."""
 
     def __init__(self, source: str, rules: PlainRules) -> None:
-        self._source, self._rules = source, rules
-        self._full: list[pa.Table] = []  # made whenever the builder was full
-        self._ranges: list[tuple[int, int]] = []
-        self._before = self._sanitised_before = self._outside_before = self._naive_before = 0
-        self._begin()
+        self._plain = _make_builder(source, rules)
+        self._decoded = _make_builder(source, rules)
 
     def __len__(self) -> int:
-        return self._before + self._builder.count
+        return self._plain.count + self._decoded.count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a chunk should have no more rows, whatever its limit: so long is a column."""
+        return max(self._plain.size, self._decoded.size) >= FULL_BYTES
 
     @property
     def sanitised(self) -> int:
         """How many of the events were sanitised."""
-        return self._sanitised_before + self._builder.sanitised
+        return self._plain.sanitised + self._decoded.sanitised
 
     @property
     def outside(self) -> int:
         """How many records that `read` took lie outside the window."""
-        return self._outside_before + self._builder.outside
+        return self._plain.outside
 
     @property
     def naive(self) -> int:
         """How many records that `read` took have a time without a zone."""
-        return self._naive_before + self._builder.naive
+        return self._plain.naive
 
-    def read(self, batch: Batch, at: int) -> int:
-        """Add the plain records from place `at` on; returns the place of the first that is not plain."""
+    def read(self, batch: Batch) -> Batch:
+        """Add the plain records of a batch; returns the others."""
         raws = batch.raws if isinstance(batch.raws, list) else list(batch.raws)
-        while True:
-            at = self._builder.read(raws, batch.numbers, batch.offsets, at)
-            if at == len(raws) or not self._cut_when_full():
-                return at
+        left = self._plain.read(raws, batch.numbers, batch.offsets)
+        return Batch([batch.numbers[n] for n in left], [batch.offsets[n] for n in left], [raws[n] for n in left])
 
     def extend(self, events: Sequence[Event], numbers: Sequence[int], offsets: Sequence[int]) -> None:
         """Add events with the lines and byte offsets of their records."""
+        add = self._decoded.add
         for event, number, offset in zip(events, numbers, offsets, strict=True):
-            self._builder.add(event, to_microseconds(event.occurred_at), encode_value(event.payload), number, offset)
-            self._cut_when_full()
+            add(event, to_microseconds(event.occurred_at), encode_value(event.payload), number, offset)
 
     def time_range(self) -> tuple[int, int]:
         """The first and the last time, in microseconds since 1970."""
-        ranges = [*self._ranges, (self._builder.first, self._builder.last)] if self._builder.count else self._ranges
-        return min(first for first, _ in ranges), max(last for _, last in ranges)
+        builders = [builder for builder in (self._plain, self._decoded) if builder.count]
+        return min(builder.first for builder in builders), max(builder.last for builder in builders)
 
     def to_table(self) -> pa.Table:
-        """The events as a table of the staging schema, in the order they were added."""
-        return pa.concat_tables([*self._full, self._make_table()]) if self._full else self._make_table()
+        """The events as a table of the staging schema, in the order of their records."""
+        tables = [_make_table(builder) for builder in (self._plain, self._decoded) if builder.count]
+        if len(tables) < 2:
+            return tables[0] if tables else SCHEMA.empty_table()
+        mixed = pa.concat_tables(tables).combine_chunks()
+        return mixed.take(pa.array(np.argsort(mixed["line"].to_numpy(), kind="stable")))
 
-    def _begin(self) -> None:
-        rules = self._rules
-        names = rules.names
-        self._builder = _kernel.Builder(
-            self._source,
-            rules.context.tenant,
-            _place_names(names) if names else {},
-            0,
-            to_microseconds(rules.context.latest),
-            to_microseconds(rules.window.start) if rules.window.start else _EARLIEST,
-            to_microseconds(rules.window.end) if rules.window.end else _LATEST,
-            refuses_personal=bool(names and rules.context.options.get(names.scrub_option, True)),
-            limit=_FULL,
-        )
 
-    def _cut_when_full(self) -> bool:
-        if not self._builder.is_full:
-            return False
-        self._full.append(self._make_table())
-        self._ranges.append((self._builder.first, self._builder.last))
-        self._before, self._sanitised_before = len(self), self.sanitised
-        self._outside_before, self._naive_before = self.outside, self.naive
-        self._begin()
-        return True
+def _make_builder(source: str, rules: PlainRules) -> _kernel.Builder:
+    names, window = rules.names, rules.window
+    return _kernel.Builder(
+        source,
+        rules.context.tenant,
+        _place_names(names) if names else {},
+        0,
+        to_microseconds(rules.context.latest),
+        to_microseconds(window.start) if window.start else _EARLIEST,
+        to_microseconds(window.end) if window.end else _LATEST,
+        bool(names and rules.context.options.get(names.scrub_option, True)),
+    )
 
-    def _make_table(self) -> pa.Table:
-        buffers, count = self._builder.columns(), self._builder.count
-        return pa.table([_to_array(buffers[field.name], field.type, count) for field in SCHEMA], schema=SCHEMA)
+
+def _make_table(builder: _kernel.Builder) -> pa.Table:
+    buffers, count = builder.columns(), builder.count
+    return pa.table([_to_array(buffers[field.name], field.type, count) for field in SCHEMA], schema=SCHEMA)
 
 
 def _place_names(names: PlainNames) -> dict[str, int]:

@@ -185,7 +185,10 @@ def ask_table(
 ) -> Verdict:
     """Tell new rows from duplicates (same content) and conflicts (same id or own id, other content or time)."""
     by_id = match_rows(connection, staged) if asks_ids else Matches.none(len(staged))
-    by_own_id = fetch_by_own_id(connection, staged) if asks_own_ids and staged.has_own_ids else []
+    by_own_id: list[KnownRow] = []
+    if asks_own_ids and staged.has_own_ids:  # what is there as it is needs no second question
+        unequal = staged.where(~by_id.is_equal)
+        by_own_id = fetch_by_own_id(connection, unequal) if unequal.has_own_ids else []
     return compare_rows(staged, by_id, by_own_id)
 
 

@@ -18,6 +18,7 @@ from hindcast.formats.base import read_options
 from hindcast.objects.store import bucket_of
 from hindcast.part_records import iter_records
 from hindcast.settings import Settings
+from hindcast.staging import EVENTS_SUFFIX
 from hindcast.times import FUTURE_TOLERANCE
 from hindcast.window import parse_window
 
@@ -103,6 +104,7 @@ def make_plan(request: Request, settings: Settings, now: datetime) -> Plan:
         "options": options,
         "segment_bytes": settings.segment_bytes,
         "identity_version": IDENTITY_VERSION,
+        "staged_as": EVENTS_SUFFIX,
         "pii_key": _fingerprint_secret(settings),
     }
     if name == "llm_analytics":

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import pyarrow.parquet as pq
 
 from hindcast.derived_staging import DerivedStager
 from hindcast.errors import RecordError
@@ -24,7 +23,8 @@ from hindcast.people import Sightings
 from hindcast.plan import Plan
 from hindcast.records import Batch, Progress
 from hindcast.staging import (
-    SCHEMA,
+    EVENTS_SUFFIX,
+    ChunkWriter,
     Reject,
     Segment,
     StagedChunk,
@@ -36,18 +36,6 @@ from hindcast.staging import (
 from hindcast.times import from_microseconds
 from hindcast.window import Window
 
-# High-entropy columns gain nothing from a dictionary and cost time.
-_DICTIONARY_COLUMNS: Final = [
-    "tenant",
-    "event_type",
-    "course_id",
-    "lesson_id",
-    "module_id",
-    "user_agent",
-    "user_id",
-]
-
-_LONGEST_RUN: Final = 256
 _NOT_IMPORTED: Final = "events are not imported (import_events=false)"
 
 
@@ -70,7 +58,6 @@ class Stager:
         self._months: Counter[tuple[str, str]] = Counter()
         self._rejects: dict[str, int] = {}
         self._skips: dict[str, int] = {}
-        self._row_groups = 0
         self._derived = DerivedStager(self._format, plan.options, folder, segment.number)
         self._objects = ObjectStager(folder, segment.number)
         self._sightings = Sightings(plan.format)
@@ -78,13 +65,7 @@ class Stager:
 
     def __enter__(self) -> "Stager":
         self._rejects_file = self._rejects_aside.open("wb")
-        self._writer = pq.ParquetWriter(
-            self._aside,
-            SCHEMA,
-            compression="lz4",
-            use_dictionary=_DICTIONARY_COLUMNS,
-            write_statistics=False,
-        )
+        self._writer = ChunkWriter(self._aside)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -111,7 +92,7 @@ class Stager:
             segment.unknown_properties[shown] = segment.unknown_properties.get(shown, 0) + count
         self._derived.seal()
         self._objects.seal()
-        self._aside.rename(segment_path(self._folder, segment.number, "parquet"))
+        self._aside.rename(segment_path(self._folder, segment.number, EVENTS_SUFFIX))
         self._rejects_aside.rename(segment_path(self._folder, segment.number, "rejects.jsonl"))
         self._sightings.write(self._folder, segment.number)
         seal_segment(self._folder, segment)
@@ -120,7 +101,7 @@ class Stager:
         """Decide some records, in their order."""
         while batch.raws:
             room = self._plan.chunk_size - self._chunk.records
-            if not room:
+            if not room or self._columns.is_full:
                 self._end_chunk(batch.offsets[0])
                 room = self._plan.chunk_size
             self._add_to_chunk(batch.cut(0, room))
@@ -138,17 +119,9 @@ class Stager:
         chunk.records += len(batch.raws)
         self.records += len(batch.raws)
         if isinstance(self._columns, KernelColumns) and self._plain and not batch.fault:
-            self._add_plain(self._columns, batch)
-        else:
+            batch = self._columns.read(batch)
+        if batch.raws:
             self._add_decoded(batch)
-
-    def _add_plain(self, columns: KernelColumns, batch: Batch) -> None:
-        """Let the kernel take what is plain; what is not is decoded, in runs that grow where nothing is plain."""
-        at, run = 0, 1
-        while (stopped := columns.read(batch, at)) < len(batch.raws):
-            run = 1 if stopped > at else min(2 * run, _LONGEST_RUN)
-            self._add_decoded(batch.cut(stopped, stopped + run))
-            at = stopped + run
 
     def _add_decoded(self, batch: Batch) -> None:
         chunk = self._chunk
@@ -211,9 +184,7 @@ class Stager:
         chunk.staged = len(self._columns)
         if chunk.staged:
             table = self._columns.to_table()
-            self._writer.write_table(table, row_group_size=chunk.staged)
-            chunk.row_group = self._row_groups
-            self._row_groups += 1
+            chunk.row_group = self._writer.write(table)
             first, last = self._columns.time_range()
             chunk.first_at, chunk.last_at = from_microseconds(first), from_microseconds(last)
             self._months.update(count_months(table))

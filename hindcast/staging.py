@@ -1,4 +1,4 @@
-"""Staged chunks: typed, immutable events in Parquet, one file a segment, one row group a chunk, beside their plan.
+"""Staged chunks: typed, immutable events in Arrow's file format, a file a segment, a record batch a chunk.
 
 A segment's `.json` is written last: a segment that has one is whole, and is not staged again.
 """
@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hindcast.errors import ExportError
 
+EVENTS_SUFFIX: Final = "arrow"
 KEPT_OF_REJECT: Final = 2_000  # characters of raw text kept with a reject
 SCHEMA: Final = pa.schema(
     [
@@ -93,7 +93,7 @@ class Segment(msgspec.Struct):
 
 
 def segment_path(folder: Path, number: int, suffix: str) -> Path:
-    """Path of one of a segment's files: `parquet`, `rejects.jsonl` or `json`."""
+    """Path of one of a segment's files: `arrow`, `rejects.jsonl` or `json`."""
     return folder / f"segment-{number:05d}.{suffix}"
 
 
@@ -111,12 +111,37 @@ def read_segment(folder: Path, number: int) -> Segment | None:
     return msgspec.json.decode(path.read_bytes(), type=Segment) if path.exists() else None
 
 
+class ChunkWriter:
+    """Writes the chunks of a segment, one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        # Against Parquet a third more bytes, and less than half the time to read: each chunk is read four times.
+        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+        self._sink = pa.OSFile(str(path), "wb")
+        self._writer = pa.ipc.new_file(self._sink, SCHEMA, options=options)
+        self._batches = 0
+
+    def write(self, events: pa.Table) -> int:
+        """Write a chunk; returns its number, by which `read_chunk` finds it."""
+        (batch,) = events.combine_chunks().to_batches()
+        self._writer.write_batch(batch)
+        self._batches += 1
+        return self._batches - 1
+
+    def close(self) -> None:
+        """Complete the file."""
+        self._writer.close()
+        self._sink.close()
+
+
 def read_chunk(folder: Path, segment: int, row_group: int, columns: list[str] | None = None) -> pa.Table:
-    """The events of one chunk, in file order."""
-    path = segment_path(folder, segment, "parquet")
+    """The events of one chunk, in file order; of `columns`, in the schema's order, when they are named."""
+    path = segment_path(folder, segment, EVENTS_SUFFIX)
+    fields = None if columns is None else sorted(SCHEMA.get_field_index(name) for name in columns)
+    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
     try:
-        with pq.ParquetFile(path) as file:
-            return file.read_row_group(row_group, columns=columns, use_threads=False)
+        with pa.memory_map(str(path)) as source:
+            return pa.Table.from_batches([pa.ipc.open_file(source, options=options).get_batch(row_group)])
     except FileNotFoundError:
         raise ExportError(f"{path.name}: staged events are gone; run the backfill again to stage them") from None
 

@@ -163,10 +163,10 @@ def test_staging_again_reads_only_what_is_missing_and_seals_the_same(
     monkeypatch.setenv("HINDCAST_SEGMENT_BYTES", "4096")
     _, folder, first = stage(export)
     segment_path(folder, 1, "json").unlink()  # as a kill just before the segment was sealed leaves it
-    kept = segment_path(folder, 0, "parquet").stat().st_mtime_ns
+    kept = segment_path(folder, 0, "arrow").stat().st_mtime_ns
     _, again, second = stage(export)
     assert (again, second.seal) == (folder, first.seal)
-    assert segment_path(folder, 0, "parquet").stat().st_mtime_ns == kept
+    assert segment_path(folder, 0, "arrow").stat().st_mtime_ns == kept
     assert read_segment(folder, 1) is not None
 
 
@@ -181,7 +181,7 @@ def test_a_worker_killed_while_it_stages_leaves_no_half_segment(tmp_path: Path) 
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert read_segment(folder, 7) is None
-    assert not segment_path(folder, 7, "parquet").exists()
+    assert not segment_path(folder, 7, "arrow").exists()
     assert load_plan(folder) == plan
     assert load_manifest(folder).seal == expected.seal
 

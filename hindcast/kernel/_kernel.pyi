@@ -26,7 +26,6 @@ class Builder:
         start: int,
         end: int,
         refuses_personal: bool,
-        limit: int,
     ) -> None: ...
     @property
     def count(self) -> int: ...
@@ -41,9 +40,11 @@ class Builder:
     @property
     def naive(self) -> int: ...
     @property
-    def is_full(self) -> bool: ...
-    def read(self, raws: list[bytes], numbers: Sequence[int], offsets: Sequence[int], at: int, /) -> int:
-        """Add the records from `at` on; returns the place of the first that is not plain, or where it became full."""
+    def size(self) -> int:
+        """Bytes of the longest column."""
+
+    def read(self, raws: list[bytes], numbers: Sequence[int], offsets: Sequence[int], /) -> list[int]:
+        """Add the plain ones among some records; returns the places of the others."""
 
     def add(self, event: Event, microseconds: int, payload: bytes, line: int, byte_offset: int, /) -> None:
         """Add a decoded event; `payload` is canonical."""

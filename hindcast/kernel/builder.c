@@ -52,14 +52,13 @@ static int add_name(Shape *shape, PyObject *name, PyObject *slot) {
 }
 
 static int builder_init(Builder *self, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"source", "tenant", "names", "earliest", "latest", "start", "end", "refuses_personal",
-                            "limit", NULL};
+    static char *names[] = {"source", "tenant", "names", "earliest", "latest", "start", "end", "refuses_personal", NULL};
     PyObject *source, *tenant, *fields, *name, *slot;
     long long earliest, latest, start, end;
     int refuses_personal;
-    Py_ssize_t at = 0, limit;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "UUO!LLLLpn", names, &source, &tenant, &PyDict_Type, &fields,
-                                     &earliest, &latest, &start, &end, &refuses_personal, &limit))
+    Py_ssize_t at = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "UUO!LLLLp", names, &source, &tenant, &PyDict_Type, &fields,
+                                     &earliest, &latest, &start, &end, &refuses_personal))
         return -1;
     if (self->source) {
         PyErr_SetString(PyExc_RuntimeError, "a builder is made once");
@@ -74,7 +73,6 @@ static int builder_init(Builder *self, PyObject *arguments, PyObject *keywords) 
     self->shape.earliest = earliest;
     self->shape.latest = latest;
     self->shape.refuses_personal = refuses_personal;
-    self->rows.limit = (size_t)limit;
     self->start = start;
     self->end = end;
     return 0;
@@ -90,32 +88,50 @@ static int get_integer(PyObject *sequence, Py_ssize_t at, int64_t *value) {
 }
 
 static int add_row(Builder *self, const Row *row) {
+    if (!rows_have_room(&self->rows, row)) {
+        PyErr_SetString(PyExc_OverflowError, "a chunk's texts are over 2 GiB: take smaller chunks (--chunk)");
+        return -1;
+    }
     if (rows_add(&self->rows, row, self->source_text) == 0) return 0;
     PyErr_NoMemory();
     return -1;
 }
 
+static int leave(PyObject *left, Py_ssize_t at) {
+    PyObject *place = PyLong_FromSsize_t(at);
+    int status = place ? PyList_Append(left, place) : -1;
+    Py_XDECREF(place);
+    return status;
+}
+
+/* One record; 0, or -1 with an error set. */
+static int read_one(Builder *self, PyObject *raw, PyObject *numbers, PyObject *offsets, Py_ssize_t at, PyObject *left) {
+    Row row;
+    char *data;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(raw, &data, &size)) return -1;
+    int status = record_read(&self->shape, &self->reading, (const uint8_t *)data, (size_t)size, &row);
+    if (status == NO_MEMORY) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (status != PLAIN) return leave(left, at);
+    self->naive += row.is_naive;
+    if (row.microseconds < self->start || row.microseconds >= self->end) {
+        self->outside++;
+        return 0;
+    }
+    if (get_integer(numbers, at, &row.line) || get_integer(offsets, at, &row.byte_offset)) return -1;
+    return add_row(self, &row);
+}
+
 static PyObject *builder_read(Builder *self, PyObject *arguments) {
     PyObject *raws, *numbers, *offsets;
-    Py_ssize_t at;
-    if (!PyArg_ParseTuple(arguments, "O!OOn", &PyList_Type, &raws, &numbers, &offsets, &at)) return NULL;
-    for (; at < PyList_GET_SIZE(raws) && !rows_are_full(&self->rows); at++) {
-        Row row;
-        char *raw;
-        Py_ssize_t size;
-        if (PyBytes_AsStringAndSize(PyList_GET_ITEM(raws, at), &raw, &size)) return NULL;
-        int status = record_read(&self->shape, &self->reading, (const uint8_t *)raw, (size_t)size, &row);
-        if (status == NO_MEMORY) return PyErr_NoMemory();
-        if (status != PLAIN) break;
-        self->naive += row.is_naive;
-        if (row.microseconds < self->start || row.microseconds >= self->end) {
-            self->outside++;
-            continue;
-        }
-        if (get_integer(numbers, at, &row.line) || get_integer(offsets, at, &row.byte_offset) || add_row(self, &row))
-            return NULL;
-    }
-    return PyLong_FromSsize_t(at);
+    if (!PyArg_ParseTuple(arguments, "O!OO", &PyList_Type, &raws, &numbers, &offsets)) return NULL;
+    PyObject *left = PyList_New(0);
+    for (Py_ssize_t at = 0; left && at < PyList_GET_SIZE(raws); at++)
+        if (read_one(self, PyList_GET_ITEM(raws, at), numbers, offsets, at, left)) Py_CLEAR(left);
+    return left;
 }
 
 /* The texts of an event, which `held` keeps alive. */
@@ -187,12 +203,12 @@ static PyObject *get_count(Builder *self, void *unused) { (void)unused; return P
 static PyObject *get_sanitised(Builder *self, void *unused) { (void)unused; return PyLong_FromSize_t(self->rows.sanitised); }
 static PyObject *get_first(Builder *self, void *unused) { (void)unused; return PyLong_FromLongLong(self->rows.first); }
 static PyObject *get_last(Builder *self, void *unused) { (void)unused; return PyLong_FromLongLong(self->rows.last); }
-static PyObject *get_is_full(Builder *self, void *unused) { (void)unused; return PyBool_FromLong(rows_are_full(&self->rows)); }
+static PyObject *get_size(Builder *self, void *unused) { (void)unused; return PyLong_FromSize_t(rows_size(&self->rows)); }
 
 static PyGetSetDef properties[] = {
     {"count", (getter)get_count, NULL, NULL, NULL},     {"sanitised", (getter)get_sanitised, NULL, NULL, NULL},
     {"first", (getter)get_first, NULL, NULL, NULL},     {"last", (getter)get_last, NULL, NULL, NULL},
-    {"is_full", (getter)get_is_full, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL}};
+    {"size", (getter)get_size, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL}};
 static PyMemberDef members[] = {{"outside", T_PYSSIZET, offsetof(Builder, outside), READONLY, NULL},
                                 {"naive", T_PYSSIZET, offsetof(Builder, naive), READONLY, NULL},
                                 {NULL, 0, 0, 0, NULL}};

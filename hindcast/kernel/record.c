@@ -60,17 +60,31 @@ static int read_offset(const uint8_t *at, int64_t *minutes) {
     return PLAIN;
 }
 
-/* 2024-01-31T23:59:59, behind it perhaps up to six digits of a second, then Z, an offset or nothing (UTC, naive). */
+/* Seconds below 10^11, milliseconds below 10^14, as `hindcast.times` reads them. */
+static int read_epoch(const uint8_t *at, const uint8_t *end, int64_t *microseconds) {
+    int64_t number = 0;
+    if (at == end || end - at > 14 || (*at == '0' && end - at > 1)) return NOT_PLAIN;
+    for (; at < end; at++) {
+        if (*at < '0' || *at > '9') return NOT_PLAIN;
+        number = number * 10 + (*at - '0');
+    }
+    *microseconds = number * (number < 100000000000 ? 1000000 : 1000);
+    return PLAIN;
+}
+
+/* 2024-01-31T23:59:59 (or a space for the T), behind it perhaps up to six digits of a second, then Z, an offset or nothing (UTC, naive). */
 static int read_time(Text text, int64_t *microseconds, uint8_t *is_naive) {
     static const char pattern[] = "0000-00-00T00:00:00";
     static const uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     enum { YEAR, MONTH, DAY, HOUR, MINUTE, SECOND, FRACTION };
     int64_t values[7] = {0}, offset = 0;
     const uint8_t *at = text.data, *end = text.data + text.size;
+    *is_naive = 0;
+    if (text.size == 10 || text.size == 13) return read_epoch(at, end, microseconds);
     if (text.size < sizeof pattern - 1) return NOT_PLAIN;
     for (int n = 0, value = YEAR; pattern[n]; n++, at++) {
         if (pattern[n] != '0') {
-            if (*at != (uint8_t)pattern[n]) return NOT_PLAIN;
+            if (*at != (uint8_t)pattern[n] && !(*at == ' ' && pattern[n] == 'T')) return NOT_PLAIN;
             value++;
         } else {
             if (*at < '0' || *at > '9') return NOT_PLAIN;
@@ -118,7 +132,8 @@ static int is_visible(Text text) {
 typedef struct {
     Text time, texts[TEXTS];
     size_t time_at, texts_at[TEXTS];
-    int has_time, has_payload;
+    int has_time, is_epoch, has_payload;
+    int64_t epoch;
     uint32_t has_text;
 } Found;
 
@@ -132,11 +147,15 @@ static int read_value(Cursor *cursor, Reading *reading, int slot, Found *found) 
             return NOT_PLAIN;
         return json_copy_value(cursor, &reading->payload, &reading->scratch);
     }
-    if (cursor->at >= cursor->end || *cursor->at != '"') return NOT_PLAIN;
-    if (slot == SLOT_TIME) {
-        if (found->has_time++) return NOT_PLAIN;
-        return read_text(cursor, reading, &found->time, &found->time_at);
+    if (slot == SLOT_TIME && found->has_time++) return NOT_PLAIN;
+    if (slot == SLOT_TIME && cursor->at < cursor->end && *cursor->at >= '0' && *cursor->at <= '9') {
+        const uint8_t *begin = cursor->at;
+        while (cursor->at < cursor->end && *cursor->at >= '0' && *cursor->at <= '9') cursor->at++;
+        found->is_epoch = 1; /* a fraction or an exponent behind it is no comma, and so not plain */
+        return read_epoch(begin, cursor->at, &found->epoch);
     }
+    if (cursor->at >= cursor->end || *cursor->at != '"') return NOT_PLAIN;
+    if (slot == SLOT_TIME) return read_text(cursor, reading, &found->time, &found->time_at);
     if (found->has_text >> slot & 1) return NOT_PLAIN;
     found->has_text |= 1u << slot;
     return read_text(cursor, reading, &found->texts[slot], &found->texts_at[slot]);
@@ -179,7 +198,9 @@ int record_read(const Shape *shape, Reading *reading, const uint8_t *raw, size_t
         row->texts[n] = found.texts[n];
     }
     found.time.data = reading->texts.data + found.time_at;
-    TRY(read_time(found.time, &row->microseconds, &row->is_naive));
+    row->is_naive = 0;
+    row->microseconds = found.epoch;
+    if (!found.is_epoch) TRY(read_time(found.time, &row->microseconds, &row->is_naive));
     if (row->microseconds < shape->earliest || row->microseconds > shape->latest) return NOT_PLAIN;
     if (!is_visible(row->texts[EVENT_TYPE])) return NOT_PLAIN;
     row->texts[TENANT] = shape->tenant;

@@ -15,10 +15,17 @@ void rows_free(Rows *rows) {
     for (size_t n = 0; n < sizeof others / sizeof *others; n++) bytes_free(others[n]);
 }
 
-int rows_are_full(const Rows *rows) {
+size_t rows_size(const Rows *rows) {
+    size_t size = 0;
     for (int n = 0; n < TEXT_COLUMNS; n++)
-        if (rows->texts[n].data.size >= rows->limit) return 1;
-    return 0;
+        if (rows->texts[n].data.size > size) size = rows->texts[n].data.size;
+    return size;
+}
+
+int rows_have_room(const Rows *rows, const Row *row) {
+    for (int n = 0; n < TEXT_COLUMNS; n++)
+        if (rows->texts[n].data.size + row->texts[n].size > INT32_MAX) return 0;
+    return 1;
 }
 
 static int add_text(TextColumn *column, Text text, size_t row) {

@@ -30,13 +30,14 @@ typedef struct {
     Bytes content; /* scratch */
     size_t count, sanitised;
     int64_t first, last;
-    size_t limit; /* bytes of a column that make it full; a record adds far less than Arrow's 2 GiB less that */
 } Rows;
 
 void rows_free(Rows *rows);
 /* 0, or -1 when memory is short. The texts are UTF-8, the payload canonical. */
 int rows_add(Rows *rows, const Row *row, Text source);
-/* Whether the next row might not fit Arrow's 32 bits. */
-int rows_are_full(const Rows *rows);
+/* Bytes of the longest column. */
+size_t rows_size(const Rows *rows);
+/* Whether a row fits into Arrow's columns, whose ends have 31 bits. */
+int rows_have_room(const Rows *rows, const Row *row);
 
 #endif
