@@ -71,6 +71,7 @@ class Description(msgspec.Struct):
     months: list[ArchivedMonth] = []
     files: list[ArchiveFile] = []
     objects: ObjectIndex | msgspec.UnsetType = msgspec.UNSET  # unset: no objects, or sealed before this was noted
+    snapshot: str | msgspec.UnsetType = msgspec.UNSET  # of the table when it was read; unset: not noted
     version: int = 1
     seal: str = ""
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import psycopg
 from psycopg import sql
 
@@ -21,6 +22,7 @@ from hindcast.row_digest import pin_text_form, row_hash, table_columns
 from hindcast.selected_rows import SelectedRows, measure_rows, snapshot
 from hindcast.selection import read_selection
 from hindcast.settings import Settings
+from hindcast.unchanged import name_snapshot
 
 Advance = Callable[[int], None]
 _COPY: Final = sql.SQL(
@@ -53,6 +55,7 @@ def archive_rows(
         writer = ArchiveWriter(archive.uri, scratch, list(columns), settings.prune_chunk_rows)
         source = _Source(connection, columns, selection.condition("e"), prepare_put_back(connection, selection))
         description = _describe(archive, columns, selected)
+        description.snapshot = name_snapshot(connection) or msgspec.UNSET
         for month in sorted(selected.months):
             written = writer.write_month(month, source.rows(month), advance)
             if written != selected.months[month]:

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from hindcast.archive import ArchivedChunk, Description, read_chunks, read_description
 from hindcast.archive_ledger import Archive, done_chunks, set_status
-from hindcast.archive_rows import Advance, scratch_folder
+from hindcast.archive_rows import Advance, month_bounds, scratch_folder
 from hindcast.archived_objects import read_index
 from hindcast.archived_rows import Presence, compare_chunk, key_parameters, look_up_by_key
 from hindcast.errors import ArchiveError
@@ -20,7 +20,7 @@ from hindcast.pace import Pace as GovernedPace
 from hindcast.removed_objects import remove_objects
 from hindcast.row_digest import pin_text_form, row_hash
 from hindcast.settings import Settings
-from hindcast.whole_months import drop_months
+from hindcast.whole_months import chunks_of, drop_months
 
 Pace = Callable[[int, int], None]  # called after each transaction with its rows and bytes; may wait
 
@@ -86,11 +86,26 @@ def verify_absence(connection: psycopg.Connection, archive: Archive, settings: S
     pin_text_form(connection)
     look_up_by_key(connection)
     found = Presence()
+    gone = _of_empty_months(connection, description)
+    advance(sum(gone.values()))
     with scratch_folder(settings) as scratch:
-        for chunk in read_chunks(description, archive.uri, scratch):
+        for chunk in read_chunks(description, archive.uri, scratch, gone.__contains__):
             found.add(compare_chunk(connection, description.columns, chunk))
             advance(chunk.rows)
     return found
+
+
+def _of_empty_months(connection: psycopg.Connection, description: Description) -> dict[int, int]:
+    """Chunks, with their rows, of months in which the table has no row at all: none of theirs is there."""
+    gone: dict[int, int] = {}
+    for month in description.months:
+        row = connection.execute(
+            "SELECT EXISTS (SELECT FROM analytics_events WHERE created_at >= %s AND created_at < %s)",
+            month_bounds(month.month),
+        ).fetchone()
+        if row and not row[0]:
+            gone.update(chunks_of([file for file in description.files if file.month == month.month]))
+    return gone
 
 
 def _delete_chunk(

@@ -14,6 +14,7 @@ from hindcast.archive_ledger import Archive, done_chunks
 from hindcast.archive_rows import month_bounds
 from hindcast.row_digest import SUMS, Digest, row_hash
 from hindcast.settings import Settings
+from hindcast.unchanged import is_unchanged
 
 _DIGEST: Final = sql.SQL(
     "SELECT count(*), {sums} FROM (SELECT {row_hash} AS row_hash FROM ONLY {table} AS e OFFSET 0) AS s"
@@ -101,11 +102,9 @@ def _decide(connection: psycopg.Connection, archive: Archive, description: Descr
     with connection.transaction():
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table))
         connection.execute("SET LOCAL statement_timeout = 0")
-        query = _DIGEST.format(sums=SUMS, row_hash=row_hash(description.columns, "e"), table=table)
-        rows, high, low = connection.execute(query).fetchone() or (0, 0, 0)
-        found = Digest()
-        found.add_sums(rows, high or 0, low or 0)
-        if (found.rows, found.text) == (month.rows, month.digest):
+        if is_unchanged(connection, table, month.rows, description.snapshot) or _is_same(
+            connection, table, description, month
+        ):
             connection.execute(sql.SQL("DROP TABLE {}").format(table))
             connection.execute("SELECT hindcast_add_month(%s::date)", (start,))
             _note_dropped(connection, archive, description, month)
@@ -121,6 +120,16 @@ def _decide(connection: psycopg.Connection, archive: Archive, description: Descr
             "UPDATE import_prune_months SET state = %s WHERE archive_id = %s AND month = %s::date",
             (state, archive.archive_id, start),
         )
+
+
+def _is_same(
+    connection: psycopg.Connection, table: sql.Identifier, description: Description, month: ArchivedMonth
+) -> bool:
+    query = _DIGEST.format(sums=SUMS, row_hash=row_hash(description.columns, "e"), table=table)
+    rows, high, low = connection.execute(query).fetchone() or (0, 0, 0)
+    found = Digest()
+    found.add_sums(rows, high or 0, low or 0)
+    return (found.rows, found.text) == (month.rows, month.digest)
 
 
 def _note_dropped(

@@ -4,21 +4,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from loading import Import, count_events, load, make_event, query, write_export
+from psycopg import sql
 from runbook import months_of
 from undoing import JANUARY, begin_rollback, finish_rollback, preview, rebuild_rollups, restore, roll_back, table_digest
 
 import hindcast.archive
 import hindcast.whole_months
+from hindcast.archive import read_description
 from hindcast.database import connect
 from hindcast.prune import delete_rows
 from hindcast.settings import load_settings
+from hindcast.unchanged import is_unchanged
 
 pytest_plugins = ["loading_fixtures"]
 
 LIVE = "INSERT INTO analytics_events (event_type, created_at, user_id) VALUES ('lesson_started', %s, 'live-1')"
+JANUARY_TABLE = sql.Identifier("analytics_events_2024_01")
 MONTHS = "SELECT to_char(month, 'YYYY-MM'), state FROM import_prune_months ORDER BY 1"
 
 
@@ -63,6 +68,34 @@ def test_a_live_row_that_arrives_after_the_archive_keeps_its_month(target: str, 
     query(target, LIVE, "2024-01-06 00:00:00+00")  # the month is attached as it was
     checks = "SELECT count(*) FROM pg_constraint WHERE contype='c' AND conrelid = 'analytics_events_2024_01'::regclass"
     assert query(target, checks) == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE analytics_events SET user_id = 'other' WHERE export_line = 3",
+        "UPDATE analytics_events SET user_id = user_id WHERE export_line = 3",
+        "DELETE FROM analytics_events WHERE export_line = 3",
+    ],
+)
+def test_a_month_that_was_written_to_after_the_archive_is_compared_row_by_row(
+    target: str, loaded: Import, change: str
+) -> None:
+    seen, archive = preview(target, run=loaded.run.run_id), begin_rollback(target, run=loaded.run.run_id)
+    with psycopg.connect(target) as connection:
+        assert is_unchanged(connection, JANUARY_TABLE, 60, read_description(archive.uri).snapshot)
+    query(target, change)
+    with psycopg.connect(target) as connection:
+        assert not is_unchanged(connection, JANUARY_TABLE, 60, read_description(archive.uri).snapshot)
+    finish_rollback(target, archive, seen)
+    state = "dropped" if "= user_id" in change else "kept"  # the same words are the same row
+    assert query(target, MONTHS) == [("2024-01", state), ("2024-02", "dropped")]
+
+
+@pytest.mark.parametrize("snapshot", ["", "1:2", "7499999999999999999:900", msgspec.UNSET])
+def test_a_snapshot_of_another_server_says_nothing(target: str, loaded: Import, snapshot: Any) -> None:
+    with psycopg.connect(target) as connection:
+        assert not is_unchanged(connection, JANUARY_TABLE, 60, snapshot)
 
 
 def test_a_live_row_that_arrives_while_the_month_is_being_detached_keeps_it(
