@@ -19,6 +19,8 @@ from hindcast.database import add_months, connect
 from hindcast.export import Bounds, open_part
 from hindcast.extract import SegmentTask, list_segments, make_context, stage_export
 from hindcast.formats import decode_batch, find_format
+from hindcast.kernel import has_kernel
+from hindcast.kernel_columns import KernelColumns, PlainRules
 from hindcast.ledger import open_run, record_manifest, touched_days
 from hindcast.load import LoadTask
 from hindcast.manifest import Manifest, group_chunks, load_manifest
@@ -69,16 +71,19 @@ class _Bench:
     def _gate(self, manifest: Manifest) -> None:
         from expectations.engine import load_great_expectations
         from expectations.frames import staged_frame
-        from expectations.gate import run_frame_gate
+        from expectations.gate import columns_needed, run_frame_gate
 
         load_great_expectations()
         chunks = list(range(len(manifest.chunks)))
         batches = group_chunks(manifest, chunks, self._settings.gate_batch_rows, _GATE_BATCH_BYTES)
         bounds = {"window_start": self._plan.start or EPOCH, "window_end": self._plan.end or self._plan.latest}
 
+        columns = columns_needed(self._plan.format, bounds)
+
         def gate() -> None:
             for batch in batches:
-                run_frame_gate(self._plan.format, staged_frame(self._folder, manifest, batch), bounds, None)
+                frame = staged_frame(self._folder, manifest, batch, columns)
+                run_frame_gate(self._plan.format, frame, bounds, None)
 
         self._time("gate", gate)
 
@@ -132,12 +137,16 @@ def decode_segment(folder: str, task: SegmentTask) -> int:
     plan, settings = load_plan(Path(folder)), load_settings()
     context, format_ = make_context(plan, settings), find_format(plan.format)
     bounds = Bounds(settings.max_decompression_ratio, settings.max_member_bytes)
+    rules = PlainRules(context, getattr(format_, "PLAIN", None))
+    is_plain = has_kernel() and rules.names is not None
     count = 0
     with fewer_collections(), open_part(plan.parts[task.part_index], max(task.start - 1, 0), bounds) as stream:
         for batch in iter_batches(stream, task.start, task.end, plan.max_line_bytes, Progress()):
             count += len(batch.raws)
-            if not batch.fault:
-                decode_batch(format_, batch.raws, context)
+            if batch.fault:
+                continue
+            left = KernelColumns(plan.format, rules).read(batch) if is_plain else batch
+            decode_batch(format_, left.raws, context)
     return count
 
 

@@ -32,6 +32,7 @@ VARIANTS: Final[dict[str, dict[str, str]]] = {
     "HINDCAST_GATE_BATCH_ROWS=25000": {"HINDCAST_GATE_BATCH_ROWS": "25000"},
     "HINDCAST_GOVERNOR=off": {"HINDCAST_GOVERNOR": "off"},
     "HINDCAST_SPOT_CHECKS=0": {"HINDCAST_SPOT_CHECKS": "0"},
+    "HINDCAST_KERNEL=off": {"HINDCAST_KERNEL": "off"},
     "synchronous_commit=off": {"synchronous_commit": "off"},
     "a time index in the table": {"index": "created_at"},
 }
