@@ -15,7 +15,7 @@ from hindcast.governor import govern
 from hindcast.ledger import load_run, sum_counts
 from hindcast.manifest import Manifest, group_chunks, load_manifest
 from hindcast.plan import Request, load_plan
-from hindcast.pool import WorkerPool, shared_pool
+from hindcast.pool import Workers, shared_pool
 from hindcast.settings import Settings, load_settings
 from hindcast.writer_lock import WriterLock, hold_target
 from tasks.load import load_tasks
@@ -35,7 +35,7 @@ class Job:
 
     findings: Findings
     settings: Settings
-    pool: WorkerPool
+    pool: Workers
     target: Target
     closes_at: float | None = None
     lock: WriterLock | None = None
@@ -71,8 +71,21 @@ def start_job(request: Request, is_dry_run: bool, closes_at: float | None = None
     findings = begin(replace(request, operator=request.operator or settings.operator), is_dry_run)
     target = Target()
     warm_up_gates()
-    with shared_pool(count_processes(settings)) as pool, reported(findings, target, settings):
+    with open_workers(settings) as pool, reported(findings, target, settings):
         yield Job(findings, settings, pool, target, closes_at)
+
+
+@contextmanager
+def open_workers(settings: Settings) -> Iterator[Workers]:
+    """This machine's worker processes, or those of a Dask cluster where one is configured."""
+    if settings.dask_address or settings.dask_workers:
+        from hindcast.dask_pool import DaskPool
+
+        with DaskPool(settings) as cluster:
+            yield cluster
+    else:
+        with shared_pool(count_processes(settings)) as pool:
+            yield pool
 
 
 def count_processes(settings: Settings) -> int:

@@ -11,7 +11,7 @@ from hindcast.formats.base import Context
 from hindcast.manifest import Manifest, seal_manifest
 from hindcast.part_records import iter_records
 from hindcast.plan import Plan, check_unchanged, load_plan
-from hindcast.pool import WorkerPool
+from hindcast.pool import Workers
 from hindcast.records import Batch, RawRecord, iter_batches, iter_lines
 from hindcast.settings import Settings, load_settings
 from hindcast.stager import Stager, fewer_collections
@@ -29,7 +29,7 @@ class SegmentTask:
     limit: int | None = None
 
 
-def stage_export(plan: Plan, folder: Path, pool: WorkerPool, on_progress: Callable[[Segment], None]) -> Manifest:
+def stage_export(plan: Plan, folder: Path, pool: Workers, on_progress: Callable[[Segment], None]) -> Manifest:
     """Stage every segment not staged yet and seal the manifest. Safe to run again after any interruption.
 
     Raises ExportError when a part changed while it was read.
@@ -95,7 +95,7 @@ def _stage_limited(
     limit: int,
     tasks: list[SegmentTask],
     folder: Path,
-    pool: WorkerPool,
+    pool: Workers,
     on_progress: Callable[[Segment], None],
 ) -> list[SegmentTask]:
     done: list[SegmentTask] = []

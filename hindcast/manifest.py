@@ -196,7 +196,8 @@ def _add_up(segments: list[Segment], duplicate: int, conflict: int) -> Totals:
         counted: Counter[str] = Counter()
         for segment in segments:
             counted.update(getattr(segment, name))
-        setattr(totals, name, dict(counted))
+        # In one order, whichever process counted: it is under the seal.
+        setattr(totals, name, dict(sorted(counted.items(), key=lambda item: (-item[1], item[0]))))
     return totals
 
 

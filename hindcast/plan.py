@@ -105,7 +105,7 @@ def make_plan(request: Request, settings: Settings, now: datetime) -> Plan:
         "segment_bytes": settings.segment_bytes,
         "identity_version": IDENTITY_VERSION,
         "staged_as": EVENTS_SUFFIX,
-        "pii_key": _fingerprint_secret(settings),
+        "pii_key": fingerprint_secret(settings),
     }
     if name == "llm_analytics":
         facts |= {"bucket": bucket_of(settings), "inline_bytes": settings.llm_inline_bytes}
@@ -164,7 +164,7 @@ def check_unchanged(plan: Plan) -> None:
             )
 
 
-def _fingerprint_secret(settings: Settings) -> str | None:
+def fingerprint_secret(settings: Settings) -> str | None:
     """Changes with the key, so that no run mixes two; ends up inside the plan's hash only."""
     if settings.pii_secret is None:
         return None

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Protocol
 
 from hindcast.errors import WorkerDied
 
@@ -24,6 +24,19 @@ _LENGTH: Final = struct.Struct("!Q")
 
 class WorkersStopped(WorkerDied):
     """The workers were stopped on purpose: asking again is of no use in this process."""
+
+
+class Workers(Protocol):
+    """Whoever does calls: processes of this machine, or workers of a cluster."""
+
+    def call(self, function: str, *arguments: object) -> Any:
+        """Run `package.module:function` and return its result; raises what it raised."""
+
+    def map_unordered(self, function: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+        """Run many calls; results come as they are ready. The first error stops the handing out."""
+
+    def stop(self) -> None:
+        """Hand out nothing more; afterwards nothing of ours is being done."""
 
 
 class WorkerPool:

@@ -38,6 +38,12 @@ class Settings(BaseSettings):
         description="records a chunk: one transaction",
     )
     workers: Annotated[int, Field(ge=0, le=256)] = Field(0, description="processes that decode; 0 = one a core")
+    dask_address: str = Field(
+        "", description="scheduler of a Dask cluster, such as tcp://host:8786, whose workers decode, load and verify"
+    )
+    dask_workers: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="workers of a temporary Dask cluster on this machine, to try it; 0 = none"
+    )
     segment_bytes: Annotated[int, Field(ge=1024)] = Field(
         48 * 1024 * 1024, description="plain files are decoded in byte ranges of this size, in parallel"
     )

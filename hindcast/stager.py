@@ -87,7 +87,8 @@ class Stager:
         segment.months = sorted((month, kind, count) for (month, kind), count in self._months.items())
         segment.rejects, segment.skips = self._rejects, self._skips
         segment.notes = dict(context.notes)
-        for name, count in context.unknown_properties.most_common(1_000):
+        commonest = sorted(context.unknown_properties.items(), key=lambda item: (-item[1], item[0]))
+        for name, count in commonest[:1_000]:
             shown = self._format.redact(name)
             segment.unknown_properties[shown] = segment.unknown_properties.get(shown, 0) + count
         self._derived.seal()

@@ -11,7 +11,7 @@ from hindcast.errors import WindowClosed
 from hindcast.extract import stage_export as stage
 from hindcast.manifest import Manifest
 from hindcast.plan import Plan, Request, make_plan, save_plan
-from hindcast.pool import WorkerPool
+from hindcast.pool import Workers
 from hindcast.settings import Settings
 from hindcast.staging import Segment
 from tasks.policy import TRANSIENT
@@ -27,7 +27,7 @@ def plan_export(request: Request, settings: Settings) -> tuple[Plan, Path]:
 
 
 @task(name="stage export", task_run_name="stage {plan.dataset}", cache_policy=NO_CACHE, **TRANSIENT)
-def stage_export(plan: Plan, folder: Path, pool: WorkerPool, closes_at: float | None = None) -> Manifest | None:
+def stage_export(plan: Plan, folder: Path, pool: Workers, closes_at: float | None = None) -> Manifest | None:
     """Decode every record on all cores into staged chunks and rejects, and seal the manifest.
 
     None when `closes_at` (epoch seconds) came first; what is staged by then stays.

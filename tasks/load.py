@@ -13,7 +13,7 @@ from hindcast.load import LoadTask
 from hindcast.manifest import Manifest
 from hindcast.measure import measure_target
 from hindcast.plan import Plan
-from hindcast.pool import WorkerPool
+from hindcast.pool import Workers
 from hindcast.settings import Settings
 from tasks.naming import name_chunks
 from tasks.policy import TRANSIENT
@@ -47,7 +47,7 @@ def add_partitions(manifest: Manifest, url: str, settings: Settings) -> int:
 
 
 @task(name="load chunks", task_run_name=name_chunks("load"), cache_policy=NO_CACHE, **TRANSIENT)
-def load_chunks(load: LoadTask, pool: WorkerPool) -> list[Counts]:
+def load_chunks(load: LoadTask, pool: Workers) -> list[Counts]:
     """Load some chunks in a worker process; those the ledger has are not loaded again."""
     counts: list[Counts] = pool.call("hindcast.load:load_chunks", load)
     return counts

@@ -1,0 +1,178 @@
+"""Workers on other hosts: the calls of `WorkerPool`, answered by a Dask cluster instead of this machine's processes.
+
+Calls carry references, no rows: paths below HINDCAST_HOME, which every host mounts at the same place, chunk numbers,
+the target's address. A worker that dies loses nothing: Dask gives its call to another, and a call may be done twice.
+"""
+
+import contextlib
+import importlib
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from hindcast.errors import ConfigurationError, WorkerDied
+from hindcast.plan import fingerprint_secret
+from hindcast.pool import WorkersStopped
+from hindcast.settings import Settings, load_settings
+
+_STOPPED: Final = "the connection to the Dask cluster is closed: run again to go on"
+_WAIT_SECONDS: Final = 30
+
+
+class DaskPool:
+    """The workers of a Dask cluster: that of `HINDCAST_DASK_ADDRESS`, or a temporary one on this machine.
+
+    Use as a context manager; threads may share it. Raises ConfigurationError when there is no cluster, and when its
+    workers are of another version, have another secret, or do not see the folder of staged chunks.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        try:
+            import distributed
+        except ImportError:
+            raise ConfigurationError(
+                "HINDCAST_DASK_ADDRESS and HINDCAST_DASK_WORKERS need Dask: pip install 'hindcast[dask]'"
+            ) from None
+        self._dask: Any = distributed
+        self._is_closed = False
+        self._running: set[Any] = set()
+        self._lock = threading.Lock()
+        self._cluster: Any = None
+        if not settings.dask_address:
+            self._cluster = self._dask.LocalCluster(
+                n_workers=settings.dask_workers,
+                threads_per_worker=1,
+                dashboard_address=None,
+                host="127.0.0.1",
+                memory_limit=0,
+            )
+        try:
+            self._client = self._connect(settings)
+            _check_workers(self._client, settings)
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> "DaskPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether every call would raise WorkersStopped."""
+        return self._is_closed
+
+    @property
+    def threads(self) -> int:
+        """How many calls the cluster's workers do at once, now."""
+        return sum(self._client.nthreads().values())
+
+    def stop(self) -> None:
+        """Hand out nothing more, and wait for the calls under way: nobody can end those. Safe to call twice."""
+        with self._lock:
+            was_closed, self._is_closed = self._is_closed, True
+            running = list(self._running)
+        if was_closed:
+            return
+        if running:
+            with contextlib.suppress(TimeoutError):
+                self._dask.wait(running, timeout=_WAIT_SECONDS)
+        client = getattr(self, "_client", None)
+        if client is not None:
+            client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def call(self, function: str, *arguments: object) -> Any:
+        """Run `package.module:function` on some worker and return its result; raises what it raised."""
+        return self._result(self._submit(function, arguments))
+
+    def map_unordered(self, function: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+        """Run many calls on all workers; results come as they are ready. The first error stops the handing out."""
+        waiting = iter(calls)
+        ahead = max(2 * self.threads, 2)  # a worker that is done finds the next call there
+        ready = self._dask.as_completed(loop=self._client.loop)
+        for _ in range(ahead):
+            self._hand_out(function, waiting, ready)
+        for future in ready:
+            self._hand_out(function, waiting, ready)
+            yield self._result(future)
+
+    def _connect(self, settings: Settings) -> Any:
+        address = settings.dask_address or self._cluster.scheduler_address
+        try:
+            client = self._dask.Client(address, timeout=_WAIT_SECONDS, set_as_default=False)
+            client.wait_for_workers(1, timeout=_WAIT_SECONDS)
+        except OSError as error:  # a time-out is one
+            raise ConfigurationError(
+                f"HINDCAST_DASK_ADDRESS {address}: no scheduler with workers answers ({error or 'timed out'}); "
+                "start them: dask scheduler, and dask worker on each host"
+            ) from None
+        return client
+
+    def _hand_out(self, function: str, waiting: Iterator[tuple[object, ...]], ready: Any) -> None:
+        arguments = next(waiting, None)
+        if arguments is not None:
+            ready.add(self._submit(function, arguments))
+
+    def _submit(self, function: str, arguments: tuple[object, ...]) -> Any:
+        with self._lock:
+            if self._is_closed:
+                raise WorkersStopped(_STOPPED)
+            # The key is shown on Dask's pages: the arguments, which hold the target's password, are not in it.
+            key = f"{function.partition(':')[2]}-{uuid.uuid4().hex}"
+            future = self._client.submit(run_call, function, arguments, key=key, pure=False)
+            self._running.add(future)
+            return future
+
+    def _result(self, future: Any) -> Any:
+        try:
+            return future.result()
+        except self._dask.KilledWorker as error:
+            raise WorkerDied(
+                f"Dask's workers ended again and again during a call: {error}; run again to go on"
+            ) from None
+        except self._dask.CancelledError as error:
+            raise WorkersStopped(_STOPPED) from error
+        finally:
+            with self._lock:
+                self._running.discard(future)
+
+
+def run_call(function: str, arguments: tuple[object, ...]) -> Any:
+    """Do a call; runs in a worker of Dask."""
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def describe_worker(probe: str) -> tuple[str, str | None, bool]:
+    """Version, fingerprint of the secret, and whether a file is seen; runs in a worker of Dask."""
+    return version("hindcast"), fingerprint_secret(load_settings()), Path(probe).exists()
+
+
+def _check_workers(client: Any, settings: Settings) -> None:
+    settings.staging_dir.mkdir(parents=True, exist_ok=True)
+    probe = settings.staging_dir / f".seen-by-dask-{uuid.uuid4().hex}"
+    probe.touch()
+    try:
+        found: dict[str, tuple[str, str | None, bool]] = client.run(describe_worker, str(probe.absolute()))
+    finally:
+        probe.unlink()
+    for worker, (its_version, fingerprint, is_seen) in sorted(found.items()):
+        if its_version != version("hindcast"):
+            raise ConfigurationError(
+                f"Dask worker {worker}: has Hindcast {its_version}, not {version('hindcast')}: install the same"
+            )
+        if not is_seen:
+            raise ConfigurationError(
+                f"Dask worker {worker}: does not see {settings.staging_dir.absolute()}: mount HINDCAST_HOME there, too"
+            )
+        if fingerprint != fingerprint_secret(settings):
+            raise ConfigurationError(
+                f"Dask worker {worker}: has another HINDCAST_PII_SECRET (or none) in its environment"
+            )
