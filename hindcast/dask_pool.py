@@ -7,6 +7,7 @@ the target's address. A worker that dies loses nothing: Dask gives its call to a
 import contextlib
 import importlib
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
@@ -79,9 +80,10 @@ class DaskPool:
             running = list(self._running)
         if was_closed:
             return
-        if running:
-            with contextlib.suppress(TimeoutError):
-                self._dask.wait(running, timeout=_WAIT_SECONDS)
+        until = time.monotonic() + _WAIT_SECONDS
+        for future in running:
+            with contextlib.suppress(TimeoutError, self._dask.CancelledError):
+                future.exception(timeout=max(until - time.monotonic(), 0.01))
         client = getattr(self, "_client", None)
         if client is not None:
             client.close()

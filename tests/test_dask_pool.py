@@ -72,7 +72,12 @@ def test_calls_are_done_by_all_workers_and_errors_raised_as_they_are(pool: DaskP
     with pytest.raises(GateError, match="call 3 is refused"):
         list(pool.map_unordered("test_dask_pool:fail", ((n,) for n in range(6))))
     assert pool.call("test_dask_pool:fail", 8) == 8
+    waiting = threading.Thread(target=pool.call, args=("test_dask_pool:tell_process", 0.5))
+    waiting.start()
+    time.sleep(0.1)
     pool.stop()
+    waiting.join(timeout=0.2)
+    assert not waiting.is_alive()  # what was under way is over
     with pytest.raises(WorkersStopped):
         pool.call("test_dask_pool:fail", 1)
 
