@@ -139,8 +139,10 @@ class DaskPool:
             raise WorkerDied(
                 f"Dask's workers ended again and again during a call: {error}; run again to go on"
             ) from None
-        except self._dask.CancelledError as error:
-            raise WorkersStopped(_STOPPED) from error
+        except (self._dask.CancelledError, self._dask.comm.CommClosedError) as error:
+            if self._is_closed:
+                raise WorkersStopped(_STOPPED) from error
+            raise WorkerDied("the Dask cluster went away during a call; run again to go on") from error
         finally:
             with self._lock:
                 self._running.discard(future)
