@@ -148,10 +148,11 @@ def verify(job: Job) -> None:
     assert findings.run and findings.plan and findings.counts
     with timed(findings, "verify"):
         calls, sizes = job.load_calls(list(range(len(job.manifest.chunks))))
-        futures = [verify_chunks.submit(call, job.pool) for call in calls]
-        spot = spot_check.submit(calls[0], job.settings.spot_checks, job.pool) if calls else None
         loaded = findings.counts.loaded + findings.counts.derived
+        # First what takes long by itself: begun last, it would be waited for alone.
         on_table = gate_loaded.submit(findings.run, findings.plan, job.url, loaded, job.settings) if loaded else None
+        spot = spot_check.submit(calls[0], job.settings.spot_checks, job.pool) if calls else None
+        futures = [verify_chunks.submit(call, job.pool) for call in calls]
         proofs = [p for group in gather(futures, sizes, StepProgress("verify", sum(sizes), "records")) for p in group]
         verification = sum_proofs(job.manifest, proofs)
         if spot:
