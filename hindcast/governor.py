@@ -176,7 +176,8 @@ class Governor:
                 continue
             seen.highest = value if seen.highest is None else max(seen.highest, value)
             seen.times_crossed += value > signal.limit
-            readings.append(Reading(signal.name, value, signal.limit, signal.unit))
+            is_rate = getattr(signal, "is_rate", False)
+            readings.append(Reading(signal.name, value, signal.limit, signal.unit, is_rate))
         return readings
 
     def _decide(self, connection: psycopg.Connection, readings: list[Reading]) -> None:

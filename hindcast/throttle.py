@@ -13,6 +13,8 @@ CALM_SAMPLES: Final = 3
 # Signals look back a few seconds: an earlier second cut would answer what the first one has mended already.
 SETTLE_SECONDS: Final = 5.0
 DECREASE: Final = 0.5
+# Where a rate that our pace moves in proportion is aimed at, as a share of its limit: between calm and crossed.
+AIM: Final = 0.95
 # Of the pace at which nothing was wrong, a second: a whole recovery takes half a minute.
 INCREASE: Final = 0.03
 LOWEST_SHARE: Final = 0.02
@@ -23,12 +25,16 @@ _GUESSED_ROWS: Final = 20_000.0
 
 @dataclass(frozen=True)
 class Reading:
-    """One signal, now. `limit` is over 0; value and limit are in `unit`."""
+    """One signal, now. `limit` is over 0; value and limit are in `unit`.
+
+    `is_rate`: the value is so much a second of what our pace makes, so that half the pace is half the value.
+    """
 
     signal: str
     value: float
     limit: float
     unit: str
+    is_rate: bool = False
 
     @property
     def severity(self) -> float:
@@ -74,7 +80,8 @@ class Throttle:
             self._held_at = now
             return self._change("hold", worst, 0.0, now)
         if worst.severity > 1:
-            return self._slow_down(worst, throughput, now)
+            share = min(_share_left(reading) for reading in readings if reading.severity > 1)
+            return self._slow_down(worst, share, throughput, now)
         if self.rate < inf and self._calm >= CALM_SAMPLES:
             return self._go_faster(worst, now)
         return None
@@ -97,11 +104,11 @@ class Throttle:
             return self._change("trickle", worst, self._lowest, now)
         return None
 
-    def _slow_down(self, worst: Reading, throughput: float, now: float) -> Decision | None:
+    def _slow_down(self, worst: Reading, share: float, throughput: float, now: float) -> Decision | None:
         if now - self._changed_at < SETTLE_SECONDS or self.rate <= self._lowest:
             return None
         present = min(self.rate, throughput or self._reference)
-        return self._change("slow", worst, max(self._lowest, present * DECREASE), now)
+        return self._change("slow", worst, max(self._lowest, present * share), now)
 
     def _go_faster(self, worst: Reading, now: float) -> Decision:
         seconds = min(now - max(self._last_raise, self._changed_at), 2.0)
@@ -117,3 +124,8 @@ class Throttle:
     def _change(self, action: str, worst: Reading, rate: float, now: float) -> Decision:
         self.rate, self._changed_at, self._calm = rate, now, 0
         return Decision(action, worst, rate)
+
+
+def _share_left(reading: Reading) -> float:
+    """Of the present pace, what a crossed limit leaves: one that grows with it tells how far it is too fast."""
+    return max(DECREASE, AIM / reading.severity) if reading.is_rate else DECREASE

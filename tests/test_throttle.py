@@ -35,6 +35,21 @@ def test_a_crossed_limit_halves_what_was_reached() -> None:
     assert decision.reading.signal == "canary p95" and decision.reading.value == 12
 
 
+def test_a_rate_that_our_pace_makes_is_brought_just_under_its_limit() -> None:
+    throttle = Throttle(300)
+    decision = throttle.decide([Reading("wal rate", 132, 128, "MB/s", is_rate=True)], FAST, 0)
+    assert decision and decision.action == "slow" and decision.rows_per_second == FAST * 0.95 * 128 / 132
+    throttle = Throttle(300)
+    decision = throttle.decide([Reading("wal rate", 500, 128, "MB/s", is_rate=True)], FAST, 0)
+    assert decision and decision.rows_per_second == FAST / 2, "at most halved at once, like any other"
+
+
+def test_the_strictest_of_the_crossed_limits_sets_the_cut() -> None:
+    readings = [Reading("wal rate", 140, 128, "MB/s", is_rate=True), Reading("canary p95", 10.1, 10, "ms")]
+    decision = Throttle(300).decide(readings, FAST, 0)
+    assert decision and decision.rows_per_second == FAST / 2
+
+
 def test_it_is_not_cut_again_before_the_first_cut_can_show() -> None:
     throttle = Throttle(300)
     assert actions(decide(throttle, *[1.5] * 5)) == ["slow"]

@@ -15,7 +15,7 @@ _WINDOW_SECONDS: Final = 5.0
 class WalRate:
     """Megabytes (10^6 bytes) a second, of the whole server, over the last five seconds."""
 
-    name, unit = "wal rate", "MB/s"
+    name, unit, is_rate = "wal rate", "MB/s", True
 
     def __init__(self, settings: Settings) -> None:
         self.limit = settings.max_wal_mb_per_second
