@@ -28,6 +28,7 @@ from hindcast.embedded_files import (
     hold_lock,
     is_locked,
     make_socket_dir,
+    shared_buffers,
     socket_dir_of,
     write_settings,
 )
@@ -73,13 +74,13 @@ class EmbeddedServer:
     ) -> None:
         """`version` is the major version of a new server; existing data keeps its own.
 
-        `settings` are added to DEFAULT_SETTINGS, from the next start that finds no server running.
+        `settings` are added to DEFAULT_SETTINGS and `shared_buffers`, from the next start that finds no server running.
         """
         self.home = home.resolve()
         self.data_dir = self.home / "postgres"
         self.log_path = self.home / "postgres.log"
         self._new_version = version
-        self._settings = DEFAULT_SETTINGS | dict(settings or {})
+        self._settings = DEFAULT_SETTINGS | {"shared_buffers": shared_buffers()} | dict(settings or {})
         self._timeout_seconds = timeout_seconds
         self._running_path = self.home / "postgres.running"
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from hindcast.embedded_process import POLL_SECONDS, Account
 from hindcast.errors import ConfigurationError, TargetError, TransientError
 
@@ -20,7 +22,6 @@ FOLDER_BY_VERSION = {16: "pginstall", 18: "pginstall18"}
 SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 103  # macOS's limit; Linux allows 107
 DEFAULT_SETTINGS = {
-    "shared_buffers": "256MB",
     "max_connections": "50",
     "max_wal_size": "4GB",  # with the timeout below: an import should not checkpoint all the time
     "checkpoint_timeout": "15min",
@@ -33,6 +34,11 @@ DEFAULT_SETTINGS = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
+
+
+def shared_buffers() -> str:
+    """A quarter of the machine's memory, as PostgreSQL's manual advises for a server, but at most 1 GB."""
+    return f"{min(max(psutil.virtual_memory().total // 4 // 2**20, 128), 1024)}MB"
 
 
 def binary_path(name: str, version: int) -> Path:
