@@ -114,7 +114,7 @@ class _Load:
         task = LoadTask(url, str(self.staging), run.run_id, self.plan.format, "keep", (), asks_own_ids=False)
         with govern(url, self.settings, run.run_id, self.staging) as governor:
             began = time.time()
-            groups = group_chunks(self.manifest, chunks, RECORDS_A_CALL)
+            groups = group_chunks(self.manifest.chunks, chunks, RECORDS_A_CALL)
             calls = [(replace(task, chunks=group, pace=governor.pace_path),) for group in groups]
             counts = [c for part in self.pool.map_unordered("hindcast.load:load_chunks", calls) for c in part]
             ended = time.time()

@@ -35,7 +35,7 @@ from hindcast.times import EPOCH
 from hindcast.verify import sum_proofs
 
 _RECORDS_A_CALL = 50_000
-_GATE_BATCH_BYTES = 96 * 1024 * 1024
+_GATE_BATCH_BYTES = 160 * 1024 * 1024
 
 
 def pieces(lab: Lab) -> dict[str, Taken]:
@@ -63,27 +63,27 @@ class _Bench:
             self._time("decode", lambda: sum(pool.map_unordered("bench.pieces:decode_segment", tasks)))
             manifest = self._time("stage", lambda: stage_export(plan, self._folder, pool, lambda segment: None))
             self._gate(manifest)
-            groups = group_chunks(manifest, list(range(len(manifest.chunks))), _RECORDS_A_CALL)
+            groups = group_chunks(manifest.chunks, list(range(len(manifest.chunks))), _RECORDS_A_CALL)
             self._copy(manifest, groups, pool)
             self._load(manifest, groups, pool)
         return self._taken
 
     def _gate(self, manifest: Manifest) -> None:
         from expectations.engine import load_great_expectations
-        from expectations.frames import staged_frame
         from expectations.gate import columns_needed, run_frame_gate
+        from expectations.staged import StagedEvents
 
         load_great_expectations()
         chunks = list(range(len(manifest.chunks)))
-        batches = group_chunks(manifest, chunks, self._settings.gate_batch_rows, _GATE_BATCH_BYTES)
+        batches = group_chunks(manifest.chunks, chunks, self._settings.gate_batch_rows, _GATE_BATCH_BYTES)
         bounds = {"window_start": self._plan.start or EPOCH, "window_end": self._plan.end or self._plan.latest}
 
         columns = columns_needed(self._plan.format, bounds)
 
         def gate() -> None:
             for batch in batches:
-                frame = staged_frame(self._folder, manifest, batch, columns)
-                run_frame_gate(self._plan.format, frame, bounds, None)
+                events = StagedEvents(self._folder, [manifest.chunks[number] for number in batch], columns)
+                run_frame_gate(self._plan.format, events, bounds, None)
 
         self._time("gate", gate)
 

@@ -3,10 +3,10 @@
 import logging
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from expectations.rarely_used import defer_rarely_used
 from expectations.result import SAMPLES_PER_CHECK
@@ -62,18 +62,35 @@ def new_context() -> Any:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def validate_frame(frame: "pandas.DataFrame", suite: Suite) -> Mapping[str, Any]:
+@runtime_checkable
+class Columns(Protocol):
+    """A frame whose columns are read when they are looked at. Rows are numbered from 0."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def columns(self) -> Collection[str]:
+        """Names of the columns there are."""
+
+    def read(self, names: Sequence[str] | None) -> "pandas.DataFrame":
+        """These columns, or all."""
+
+    def row(self, position: int, names: Sequence[str]) -> dict[str, Any]:
+        """The values of one row."""
+
+
+def validate_frame(frame: Columns, suite: Suite) -> Mapping[str, Any]:
     """Validate and return GX's results by rule. A rule without a result is for the caller to refuse.
 
-    The frame's rows are numbered from 0. Rules about one column see that column alone: for every rule GX copies
-    the rows it looks at, all their columns included.
+    Rules about one column see that column alone: for every rule GX copies the rows it looks at, all their columns
+    included.
     """
     source = new_context().data_sources.add_pandas("frame")
     results: dict[str, Any] = {}
     # One asset for all: GX writes its whole configuration as YAML for each, and keeps no data in it.
     definition = source.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe("all")
     for column, expectations in _by_column(suite, frame).items():
-        batch = definition.get_batch({"dataframe": frame if column is None else frame[[column]]})
+        batch = definition.get_batch({"dataframe": frame.read(None if column is None else [column])})
         # SUMMARY, and positions instead of index columns: a batch in which everything fails costs tens of
         # megabytes with COMPLETE and ten seconds with index columns.
         results |= _validate(batch, _build_suite(replace(suite, expectations=tuple(expectations))), _SAMPLED)
@@ -108,7 +125,7 @@ def columns_of(suite: Suite) -> frozenset[str] | None:
     return frozenset(str(e.kwargs["column"]) for e in suite.expectations) | set(suite.locators)
 
 
-def _by_column(suite: Suite, frame: "pandas.DataFrame") -> dict[str | None, list[Expectation]]:
+def _by_column(suite: Suite, frame: Columns) -> dict[str | None, list[Expectation]]:
     """Expectations by the one column they are about; under None those about several, or the table."""
     groups: dict[str | None, list[Expectation]] = {}
     for expectation in suite.expectations:

@@ -1,45 +1,15 @@
 """Frames for the gates: staged events, and the facts of an export as one row."""
 
-from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hindcast.copying import format_ids
-from hindcast.manifest import Manifest, Totals
+from hindcast.manifest import Totals
 from hindcast.rollups import RollupProof
-from hindcast.staging import SCHEMA, read_chunk
+from hindcast.staging import SCHEMA
 
 if TYPE_CHECKING:
     import pandas
 
 _TEXTS = tuple(name for name, kind in zip(SCHEMA.names, SCHEMA.types, strict=True) if kind == "string")
-
-
-def staged_frame(
-    folder: Path, manifest: Manifest, numbers: tuple[int, ...], columns: Collection[str] | None = None
-) -> "pandas.DataFrame":
-    """The staged events of some chunks, with part and line; of `columns` those there are, all when it is None.
-
-    Texts are `str`, which GX reads fastest.
-    """
-    import numpy
-    import pandas
-    import pyarrow as pa
-
-    names = [name for name in (*_TEXTS, "created_at", "event_id") if columns is None or name in columns]
-    tables = []
-    for number in numbers:
-        chunk = manifest.chunks[number]
-        if chunk.staged_as.row_group < 0:
-            continue
-        table = read_chunk(folder, chunk.segment, chunk.staged_as.row_group, [*names, "line"])
-        kept = {name: format_ids(table[name]) if name == "event_id" else table[name] for name in names}
-        kept["part"] = pa.repeat(pa.scalar(chunk.part), len(table))
-        kept["line"] = pa.array(table["line"].to_numpy() + chunk.line_base)
-        tables.append(pa.table(kept))
-    # Arrow's texts are pandas' texts without a copy; `ArrowDtype` would be nine times slower in GX.
-    texts = {pa.string(): pandas.StringDtype(na_value=numpy.nan)}
-    return pa.concat_tables(tables).to_pandas(types_mapper=texts.get) if tables else pandas.DataFrame()
 
 
 def export_frame(totals: Totals) -> "pandas.DataFrame":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from expectations.engine import (
     ROW_COUNT_RULE,
+    Columns,
     columns_of,
     load_great_expectations,
     new_context,
@@ -54,24 +55,24 @@ class TargetView:
 
 
 def run_frame_gate(
-    suite: str, frame: "pandas.DataFrame", parameters: Mapping[str, object], directory: Path | None = None
+    suite: str, frame: "pandas.DataFrame | Columns", parameters: Mapping[str, object], directory: Path | None = None
 ) -> GateResult:
-    """Run a suite on a frame; samples name `part` and `line` where the frame has them.
+    """Run a suite on a frame, or on columns read one by one; samples name `part` and `line` where it has them.
 
     Needs no database. Thread safe. Raises ConfigurationError when the suite itself is wrong; a check that
     could not be evaluated has status error and fails the gate.
     """
     loaded = load_suite(suite, parameters, directory)
+    columns = frame if isinstance(frame, Columns) else FrameColumns(frame)
     for column in loaded.locators:
-        if column not in frame.columns:
+        if column not in columns.columns:
             raise ConfigurationError(f"{loaded.file} at $.meta.locators: {column!r} is no column of the data")
     load_great_expectations()
     started = perf_counter()
-    numbered = frame.reset_index(drop=True)  # GX then names failing rows by position, which costs nothing
-    results = validate_frame(numbered, loaded)
-    result = _conclude(loaded, results, len(frame), _frame_sampler(numbered, loaded.locators), started)
-    is_facts = len(frame) == 1 and "part" not in frame.columns
-    return _show_facts(loaded, result, numbered) if is_facts else result
+    results = validate_frame(columns, loaded)
+    result = _conclude(loaded, results, len(columns), _frame_sampler(columns, loaded.locators), started)
+    is_facts = len(columns) == 1 and "part" not in columns.columns
+    return _show_facts(loaded, result, columns.read(None)) if is_facts else result
 
 
 def columns_needed(
@@ -142,8 +143,32 @@ def _show_facts(suite: Suite, result: GateResult, frame: "pandas.DataFrame") -> 
     return replace(result, checks=checks)
 
 
-def _frame_sampler(frame: "pandas.DataFrame", locators: Sequence[str]) -> Sampler:
+class FrameColumns:
+    """A frame that is there whole."""
+
+    def __init__(self, frame: "pandas.DataFrame") -> None:
+        self._frame = frame.reset_index(drop=True)  # GX then names failing rows by position, which costs nothing
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns there are."""
+        return tuple(self._frame.columns)
+
+    def read(self, names: Sequence[str] | None) -> "pandas.DataFrame":
+        """These columns, or all."""
+        return self._frame if names is None else self._frame[list(names)]
+
+    def row(self, position: int, names: Sequence[str]) -> dict[str, Any]:
+        """The values of one row."""
+        return {str(name): value for name, value in self._frame.iloc[position].to_dict().items() if name in names}
+
+
+def _frame_sampler(columns: Columns, locators: Sequence[str]) -> Sampler:
     """Find failing rows by their positions, in row order."""
+    names = [name for name in dict.fromkeys((*locators, "part", "line")) if name in columns.columns]
 
     def sample(facts: Mapping[str, Any]) -> list[Sample]:
         values = facts.get("partial_unexpected_list") or []
@@ -151,7 +176,7 @@ def _frame_sampler(frame: "pandas.DataFrame", locators: Sequence[str]) -> Sample
         if len(positions) != len(values):
             return [Sample(show_value(value), None, None) for value in values]
         return [
-            _sample(value, frame.iloc[position].to_dict(), locators)
+            _sample(value, columns.row(position, names), locators)
             for value, position in zip(values, positions, strict=True)
         ]
 

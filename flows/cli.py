@@ -23,6 +23,7 @@ from flows.terminal import prepared, show_progress, show_report
 from hindcast.errors import ExportError, RunFailed
 from hindcast.formats import FORMATS
 from hindcast.importing import without_collections
+from hindcast.settings import load_settings
 from hindcast.window import parse_window
 
 
@@ -169,13 +170,13 @@ def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None
 
 def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
     """Run a flow in this process, with progress, and show its report."""
-    from flows.job import warm_up_gates
+    from flows.job import ready_workers, warm_up_gates
     from flows.private_server import await_private_server
 
     warm_up_gates()  # while Prefect's server starts
     await_private_server()
     try:
-        with show_progress(is_json):
+        with ready_workers(load_settings()), show_progress(is_json):
             path = flow(**{name: value for name, value in parameters.items() if value is not None})
     except RunFailed as error:
         show_report(Path(error.report_path), is_json, is_verbose)

@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from expectations.engine import load_great_expectations
+from expectations.gate import GateResult
 from hindcast.database import connect, require_schema, target_url
 from hindcast.findings import Findings, begin
 from hindcast.governor import govern
@@ -22,6 +23,8 @@ from tasks.load import load_tasks
 from tasks.preflight import preflight_target
 from tasks.report import Target, reported
 
+# What a worker runs in a backfill.
+WORKED_WITH: Final = ("hindcast.extract", "hindcast.load", "hindcast.verify")
 # A task run costs Prefect milliseconds; this many records are seconds of work.
 RECORDS_A_TASK: Final = 50_000
 
@@ -39,6 +42,7 @@ class Job:
     target: Target
     closes_at: float | None = None
     lock: WriterLock | None = None
+    gated: dict[tuple[int, ...], GateResult | None] = field(default_factory=dict)  # by the chunks of the batch
 
     @property
     def url(self) -> str:
@@ -54,7 +58,7 @@ class Job:
         """The worker calls for these chunks, and how many records each covers."""
         findings = self.findings
         assert findings.plan and findings.folder and findings.run
-        groups = group_chunks(self.manifest, numbers, RECORDS_A_TASK)
+        groups = group_chunks(self.manifest.chunks, numbers, RECORDS_A_TASK)
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
         return load_tasks(findings.plan, findings.folder, findings.run, self.url, groups), sizes
 
@@ -85,7 +89,18 @@ def open_workers(settings: Settings) -> Iterator[Workers]:
             yield cluster
     else:
         with shared_pool(count_processes(settings)) as pool:
+            pool.warm_up(*WORKED_WITH)
             yield pool
+
+
+@contextmanager
+def ready_workers(settings: Settings) -> Iterator[None]:
+    """Let this machine's workers import what they need while Prefect creates the flow run; the job takes them over."""
+    if settings.dask_address or settings.dask_workers:
+        yield
+    else:
+        with open_workers(settings):
+            yield
 
 
 def count_processes(settings: Settings) -> int:

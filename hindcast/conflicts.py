@@ -1,6 +1,6 @@
 """Records that claim to be a known event but say something else: which fields differ, and how."""
 
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from hindcast.event import CONTENT_FIELDS
 from hindcast.staging import read_chunk
 from hindcast.times import format_utc
 
+Place = tuple[int, int, int]
 COMPARED_FIELDS: Final = ("created_at", *CONTENT_FIELDS, "payload")
 
 
@@ -38,10 +39,17 @@ def diff_rows(kept: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any
     return fields
 
 
-@lru_cache(maxsize=8)
-def read_rows(folder: Path, segment: int, row_group: int) -> Any:
-    """A staged chunk, cached: neighbours in conflict are often in the same one."""
-    return read_chunk(folder, segment, row_group)
+def fetch_rows(folder: Path, places: Iterable[Place]) -> dict[Place, dict[str, Any]]:
+    """Staged rows by their places: segment, row group and row. Each chunk is read once."""
+    wanted: dict[tuple[int, int], set[int]] = {}
+    for segment, row_group, row in places:
+        wanted.setdefault((segment, row_group), set()).add(row)
+    found: dict[Place, dict[str, Any]] = {}
+    for (segment, row_group), rows in wanted.items():
+        ordered = sorted(rows)
+        values = read_chunk(folder, segment, row_group).take(ordered).to_pylist()
+        found.update(zip([(segment, row_group, row) for row in ordered], values, strict=True))
+    return found
 
 
 def _diff_payloads(one: Any, two: Any) -> dict[str, list[Any]]:

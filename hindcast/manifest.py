@@ -2,11 +2,12 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hindcast.conflicts import Conflict, diff_rows, read_rows
+from hindcast.conflicts import Conflict, Place, diff_rows, fetch_rows
 from hindcast.derived_choice import CandidatePlace, choose_derived
 from hindcast.derived_staging import write_chosen
 from hindcast.errors import ExportError
@@ -24,6 +25,9 @@ from hindcast.people import settle_people
 from hindcast.plan import Plan
 from hindcast.repeats import ChunkPlace, Repeat, find_repeats
 from hindcast.staging import Segment, StagedChunk, count_months, read_chunk, read_segment
+
+# Rows of two records each, in memory.
+_CONFLICTS_AT_ONCE: Final = 20_000
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -81,23 +85,15 @@ def seal_manifest(
     """
     segments = [_require(folder, number) for number in segment_numbers]
     line_bases, part_lines = _count_lines(segments)
-    staged = [(segment, chunk) for segment in segments for chunk in segment.chunks]
-    places = [ChunkPlace(segment.number, chunk.row_group, chunk.staged) for segment, chunk in staged]
+    chunks = place_chunks(segments)
+    places = [ChunkPlace(chunk.segment, chunk.staged_as.row_group, chunk.staged_as.staged) for chunk in chunks]
     repeats = find_repeats(folder, places, last_wins=plan.on_conflict == "replace")
     repeats = tell_objects_apart(folder, places, repeats)
     duplicates = Counter(repeat.chunk for repeat in repeats if not repeat.is_conflict)
     conflicts = Counter(repeat.chunk for repeat in repeats if repeat.is_conflict)
     chunks = [
-        Chunk(
-            number,
-            segment.part,
-            segment.number,
-            line_bases[segment.number],
-            duplicates[number],
-            conflicts[number],
-            c,
-        )
-        for number, (segment, c) in enumerate(staged)
+        msgspec.structs.replace(chunk, duplicate=duplicates[chunk.number], conflict=conflicts[chunk.number])
+        for chunk in chunks
     ]
     totals = _add_up(segments, duplicates.total(), conflicts.total())
     months = _count_expected(folder, segments, chunks, repeats, totals)
@@ -113,6 +109,16 @@ def seal_manifest(
     return manifest
 
 
+def place_chunks(segments: Sequence[Segment]) -> list[Chunk]:
+    """The chunks of an export's first segments, in its order, as if they repeated nothing."""
+    line_bases, _ = _count_lines(segments)
+    staged = [(segment, chunk) for segment in segments for chunk in segment.chunks]
+    return [
+        Chunk(number, segment.part, segment.number, line_bases[segment.number], 0, 0, chunk)
+        for number, (segment, chunk) in enumerate(staged)
+    ]
+
+
 def load_manifest(folder: Path) -> Manifest:
     """Read a sealed manifest; raises ExportError when it is missing or not what was sealed."""
     try:
@@ -125,7 +131,7 @@ def load_manifest(folder: Path) -> Manifest:
 
 
 def group_chunks(
-    manifest: Manifest, numbers: list[int], rows: int, most_bytes: int | None = None
+    chunks: Sequence[Chunk], numbers: Iterable[int], rows: int, most_bytes: int | None = None
 ) -> list[tuple[int, ...]]:
     """Group chunk numbers, in order, so that a group holds about `rows` records (always at least one chunk).
 
@@ -136,7 +142,7 @@ def group_chunks(
     held, size = 0, 0
     for number in numbers:
         waiting.append(number)
-        staged = manifest.chunks[number].staged_as
+        staged = chunks[number].staged_as
         held += staged.records
         size += staged.last_byte - staged.first_byte
         if held >= rows or (most_bytes is not None and size >= most_bytes):
@@ -172,7 +178,7 @@ def _require(folder: Path, number: int) -> Segment:
     return segment
 
 
-def _count_lines(segments: list[Segment]) -> tuple[dict[int, int], dict[str, int]]:
+def _count_lines(segments: Sequence[Segment]) -> tuple[dict[int, int], dict[str, int]]:
     bases: dict[int, int] = {}
     lines: dict[str, int] = {}
     for segment in segments:
@@ -240,27 +246,31 @@ def _write_repeats(folder: Path, chunks: list[Chunk], repeats: list[Repeat]) -> 
         }
     )
     pq.write_table(table, folder / "repeats.parquet", row_group_size=50_000)
+    contradicting = [repeat for repeat in repeats if repeat.is_conflict]
     with (folder / "conflicts.jsonl").open("wb") as file:
-        for repeat in repeats:
-            if repeat.is_conflict:
-                file.write(msgspec.json.encode(_describe(folder, chunks, repeat)) + b"\n")
+        for first in range(0, len(contradicting), _CONFLICTS_AT_ONCE):
+            for conflict in _describe(folder, chunks, contradicting[first : first + _CONFLICTS_AT_ONCE]):
+                file.write(msgspec.json.encode(conflict) + b"\n")
 
 
-def _describe(folder: Path, chunks: list[Chunk], repeat: Repeat) -> Conflict:
-    kept, other = (
-        read_rows(folder, chunks[chunk].segment, chunks[chunk].staged_as.row_group).slice(row, 1).to_pylist()[0]
-        for chunk, row in ((repeat.winner_chunk, repeat.winner_row), (repeat.chunk, repeat.row))
-    )
-    chunk, winner = chunks[repeat.chunk], chunks[repeat.winner_chunk]
-    return Conflict(
-        chunk=repeat.chunk,
-        row=repeat.row,
-        event_id=format_id(other["event_id"]),
-        part=chunk.part,
-        line=chunk.line_base + other["line"],
-        fields=diff_rows(kept, other) or {"(object)": ["other bytes", "other bytes"]},
-        against=f"{winner.part} line {winner.line_base + kept['line']}",
-    )
+def _describe(folder: Path, chunks: list[Chunk], repeats: list[Repeat]) -> Iterator[Conflict]:
+    def place(chunk: int, row: int) -> Place:
+        return chunks[chunk].segment, chunks[chunk].staged_as.row_group, row
+
+    pairs = [(place(r.winner_chunk, r.winner_row), place(r.chunk, r.row)) for r in repeats]
+    rows = fetch_rows(folder, chain.from_iterable(pairs))
+    for repeat, (winner_place, other_place) in zip(repeats, pairs, strict=True):
+        kept, other = rows[winner_place], rows[other_place]
+        chunk, winner = chunks[repeat.chunk], chunks[repeat.winner_chunk]
+        yield Conflict(
+            chunk=repeat.chunk,
+            row=repeat.row,
+            event_id=format_id(other["event_id"]),
+            part=chunk.part,
+            line=chunk.line_base + other["line"],
+            fields=diff_rows(kept, other) or {"(object)": ["other bytes", "other bytes"]},
+            against=f"{winner.part} line {winner.line_base + kept['line']}",
+        )
 
 
 def _compute_seal(manifest: Manifest) -> str:

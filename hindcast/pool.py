@@ -4,6 +4,7 @@
 process full of threads; so a worker is a fresh interpreter that reads calls from a pipe. It ends when its parent does.
 """
 
+import contextlib
 import importlib
 import os
 import pickle
@@ -72,6 +73,16 @@ class WorkerPool:
             for pipe in (worker.stdin, worker.stdout):
                 if pipe:
                     _close_quietly(pipe)
+
+    def warm_up(self, *modules: str) -> None:
+        """Start the workers, and let each import what it will need; returns at once. Safe to call twice."""
+        if not self._started:
+            for _ in range(self._processes):
+                threading.Thread(target=self._import, args=modules, daemon=True).start()
+
+    def _import(self, *modules: str) -> None:
+        with contextlib.suppress(WorkerDied):  # whoever needs it will be told
+            self.call("hindcast.pool:import_modules", *modules)
 
     def call(self, function: str, *arguments: object) -> Any:
         """Run `package.module:function` in a free worker and return its result; raises what it raised."""
@@ -164,6 +175,12 @@ class _Done:
 
 
 _DONE: Final = _Done()
+
+
+def import_modules(*names: str) -> None:
+    """Import these; runs in a worker."""
+    for name in names:
+        importlib.import_module(name)
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:

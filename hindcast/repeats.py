@@ -88,13 +88,8 @@ def _repeats_among(keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], la
     winner_of = np.repeat(winners, ends - begins)
     is_repeat = winner_of != np.arange(len(suspects))
     is_conflict = (suspects["content"] != suspects["content"][winner_of]).any(axis=1)
-    for at in np.flatnonzero(is_repeat):
-        row, winner = int(suspects["row"][at]), int(suspects["row"][winner_of[at]])
-        chunk, winner_chunk = (int(np.searchsorted(starts, r, side="right")) - 1 for r in (row, winner))
-        yield Repeat(
-            chunk,
-            row - int(starts[chunk]),
-            winner_chunk,
-            winner - int(starts[winner_chunk]),
-            bool(is_conflict[at]),
-        )
+    places = np.flatnonzero(is_repeat)
+    rows, winning = suspects["row"][places], suspects["row"][winner_of[places]]
+    chunks, winner_chunks = (np.searchsorted(starts, found, side="right") - 1 for found in (rows, winning))
+    columns = (chunks, rows - starts[chunks], winner_chunks, winning - starts[winner_chunks], is_conflict[places])
+    yield from map(Repeat, *(column.tolist() for column in columns))

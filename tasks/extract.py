@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from hindcast.ahead import ChunksAhead
 from hindcast.errors import WindowClosed
 from hindcast.extract import stage_export as stage
 from hindcast.manifest import Manifest
@@ -27,14 +28,18 @@ def plan_export(request: Request, settings: Settings) -> tuple[Plan, Path]:
 
 
 @task(name="stage export", task_run_name="stage {plan.dataset}", cache_policy=NO_CACHE, **TRANSIENT)
-def stage_export(plan: Plan, folder: Path, pool: Workers, closes_at: float | None = None) -> Manifest | None:
+def stage_export(
+    plan: Plan, folder: Path, pool: Workers, ahead: ChunksAhead, closes_at: float | None = None
+) -> Manifest | None:
     """Decode every record on all cores into staged chunks and rejects, and seal the manifest.
 
+    `ahead` is told of each segment staged, and at the end that there are no more.
     None when `closes_at` (epoch seconds) came first; what is staged by then stays.
     """
     progress = StepProgress("extract", sum(part.size_bytes for part in plan.parts), "bytes", "records")
 
     def advance(segment: Segment) -> None:
+        ahead.add(segment)
         progress.advance(segment.bytes_read, sum(chunk.records for chunk in segment.chunks))
         if closes_at is not None and time.time() >= closes_at:
             raise WindowClosed("closed while the export was being read")
@@ -43,5 +48,7 @@ def stage_export(plan: Plan, folder: Path, pool: Workers, closes_at: float | Non
         manifest = stage(plan, folder, pool, advance)
     except WindowClosed:
         return None
+    finally:
+        ahead.end()
     progress.finish()
     return manifest

@@ -9,8 +9,7 @@ def name_chunks(verb: str) -> Callable[[], str]:
     """Name a task run after the chunks it covers: `load chunks 5-9`."""
 
     def name() -> str:
-        parameters = task_run.parameters
-        chunks = parameters["chunks"] if "chunks" in parameters else parameters["load"].chunks
+        chunks = task_run.parameters["load"].chunks
         return f"{verb} chunks {chunks[0]}-{chunks[-1]}"
 
     return name

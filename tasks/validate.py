@@ -9,29 +9,33 @@ from uuid import UUID
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 
-from expectations.frames import export_frame, rollups_frame, staged_frame
+from expectations.frames import export_frame, rollups_frame
 from expectations.gate import GateResult, TargetView, columns_needed, run_frame_gate, run_table_gate
+from expectations.staged import StagedEvents
 from hindcast.ledger import Run
-from hindcast.manifest import Manifest, Totals
+from hindcast.manifest import Chunk, Totals
 from hindcast.plan import Plan
 from hindcast.report import describe_gate, tabulate_gate
 from hindcast.rollups import RollupProof
 from hindcast.settings import Settings
 from hindcast.times import EPOCH
-from tasks.naming import name_chunks
 from tasks.policy import TRANSIENT
 
 
-@task(name="gate events", task_run_name=name_chunks("gate"), cache_policy=NO_CACHE)
-def gate_events(
-    plan: Plan, folder: Path, manifest: Manifest, chunks: tuple[int, ...], settings: Settings
-) -> GateResult | None:
+def _name_gate() -> str:
+    chunks = task_run.parameters["chunks"]
+    return f"gate chunks {chunks[0].number}-{chunks[-1].number}"
+
+
+@task(name="gate events", task_run_name=_name_gate, cache_policy=NO_CACHE)
+def gate_events(plan: Plan, folder: Path, chunks: Sequence[Chunk], settings: Settings) -> GateResult | None:
     """Run the format's suite on the staged events of some chunks; None when they hold none."""
     bounds = _bounds(plan)
     columns = columns_needed(plan.format, bounds, settings.expectations_dir)
-    frame = staged_frame(folder, manifest, chunks, columns)
-    return run_frame_gate(plan.format, frame, bounds, settings.expectations_dir) if len(frame) else None
+    events = StagedEvents(folder, chunks, columns)
+    return run_frame_gate(plan.format, events, bounds, settings.expectations_dir) if len(events) else None
 
 
 @task(name="gate export", task_run_name="gate export {plan.dataset}", cache_policy=NO_CACHE)

@@ -8,8 +8,8 @@ import door_log
 import pytest
 from loading import load, stage
 
-from expectations.frames import staged_frame
 from expectations.gate import run_frame_gate
+from expectations.staged import StagedEvents
 from hindcast.event import Event
 from hindcast.formats import FORMATS
 from hindcast.formats.base import Context
@@ -64,7 +64,7 @@ def test_its_rejects_have_their_place_and_reason(target: str, export: Path) -> N
 def test_its_suite_gates_what_is_staged(export: Path, tmp_path: Path) -> None:
     (tmp_path / "door_log.json").write_text(json.dumps(SUITE))
     _, folder, manifest = stage(export, format="door_log")
-    result = run_frame_gate("door_log", staged_frame(folder, manifest, (0,)), {}, tmp_path)
+    result = run_frame_gate("door_log", StagedEvents(folder, manifest.chunks[:1]), {}, tmp_path)
     assert (result.status, result.rows) == ("passed", 2)
 
 

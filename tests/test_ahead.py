@@ -1,0 +1,56 @@
+"""Chunks known before the export is sealed: batches are those of the sealed manifest; none is waited for in vain."""
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hindcast.ahead import ChunksAhead
+from hindcast.manifest import group_chunks, place_chunks
+from hindcast.staging import Segment, StagedChunk
+
+
+def make_segments(chunks: list[list[int]]) -> list[Segment]:
+    """A segment of as many chunks as there are numbers, of as many records each."""
+    segments = []
+    for number, records in enumerate(chunks):
+        segment = Segment(number, "history.jsonl", 1_000 * number)
+        segment.lines = sum(records) + 1
+        segment.chunks = [StagedChunk(records=count, staged=count, last_byte=10 * count) for count in records]
+        segments.append(segment)
+    return segments
+
+
+@given(st.lists(st.lists(st.integers(1, 9), max_size=4), max_size=6), st.integers(1, 20), st.randoms())
+def test_the_batches_are_those_of_the_sealed_manifest(chunks: list[list[int]], rows: int, random: object) -> None:
+    segments = make_segments(chunks)
+    ahead = ChunksAhead(len(segments))
+    order = list(segments)
+    random.shuffle(order)  # type: ignore[attr-defined]  # a random.Random
+    adding = threading.Thread(target=lambda: [ahead.add(segment) for segment in order])
+    adding.start()
+    found = list(ahead.batches(rows, 10**9))
+    adding.join()
+    whole = place_chunks(segments)
+    assert [tuple(chunk.number for chunk in batch) for batch in found] == group_chunks(whole, range(len(whole)), rows)
+    assert [chunk for batch in found for chunk in batch] == whole
+
+
+def test_a_batch_is_given_before_the_rest_is_staged() -> None:
+    first, second, third = make_segments([[5, 5], [5], [5]])
+    ahead = ChunksAhead(3)
+    ahead.add(second)
+    ahead.add(first)
+    batches = ahead.batches(10, 10**9)
+    assert [chunk.number for chunk in next(batches)] == [0, 1]
+    ahead.add(third)
+    assert [chunk.number for chunk in next(batches)] == [2, 3]
+
+
+def test_when_staging_breaks_off_only_whole_batches_are_given() -> None:
+    first, _, third = make_segments([[5, 5, 5], [5], [5]])
+    ahead = ChunksAhead(3)
+    ahead.add(first)
+    ahead.add(third)
+    ahead.end()
+    assert [[chunk.number for chunk in batch] for batch in ahead.batches(10, 10**9)] == [[0, 1]]
