@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from expectations.engine import load_great_expectations
 from expectations.gate import GateResult
+from hindcast.chunk_proof import ChunkProof
 from hindcast.database import connect, require_schema, target_url
 from hindcast.findings import Findings, begin
 from hindcast.governor import govern
@@ -42,6 +43,7 @@ class Job:
     target: Target
     closes_at: float | None = None
     lock: WriterLock | None = None
+    proofs: list[ChunkProof] = field(default_factory=list)  # of chunks that loading found wholly there
     gated: dict[tuple[int, ...], GateResult | None] = field(default_factory=dict)  # by the chunks of the batch
 
     @property

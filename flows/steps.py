@@ -130,14 +130,15 @@ def load(job: Job) -> None:
             futures = [load_chunks.submit(call, job.pool) for call in calls]
             progress = StepProgress("load", sum(sizes), "records", "bytes")
             read = [job.bytes_of(call.chunks) for call in calls]
-            loaded = sum(len(counts) for counts in gather(futures, sizes, progress, read))
+            loaded = [chunk for group in gather(futures, sizes, progress, read) for chunk in group]
+        job.proofs = [chunk.proof for chunk in loaded if chunk.proof]
         with connect(job.url, job.settings) as connection:
             findings.counts = sum_counts(connection, findings.run.run_id)
             findings.table_conflicts = list_conflicts(connection, findings.run.run_id)
-    if loaded < len(missing):
+    if len(loaded) < len(missing):
         rollup(job)
         raise WindowClosed(
-            f"the low-traffic window closed with {len(missing) - loaded:,} of {len(job.manifest.chunks):,} chunks "
+            f"the low-traffic window closed with {len(missing) - len(loaded):,} of {len(job.manifest.chunks):,} chunks "
             "to load; run again to go on"
         )
 
@@ -160,14 +161,16 @@ def verify(job: Job) -> None:
     findings = job.findings
     assert findings.run and findings.plan and findings.counts
     with timed(findings, "verify"):
-        calls, sizes = job.load_calls(list(range(len(job.manifest.chunks))))
+        proved = {proof.chunk for proof in job.proofs}
+        calls, sizes = job.load_calls([n for n in range(len(job.manifest.chunks)) if n not in proved])
         loaded = findings.counts.loaded + findings.counts.derived
         # First what takes long by itself: begun last, it would be waited for alone.
         on_table = gate_loaded.submit(findings.run, findings.plan, job.url, loaded, job.settings) if loaded else None
-        spot = spot_check.submit(calls[0], job.settings.spot_checks, job.pool) if calls else None
+        first, _ = job.load_calls([0] if job.manifest.chunks else [])
+        spot = spot_check.submit(first[0], job.settings.spot_checks, job.pool) if first else None
         futures = [verify_chunks.submit(call, job.pool) for call in calls]
         proofs = [p for group in gather(futures, sizes, StepProgress("verify", sum(sizes), "records")) for p in group]
-        verification = sum_proofs(job.manifest, proofs)
+        verification = sum_proofs(job.manifest, sorted([*job.proofs, *proofs], key=lambda proof: proof.chunk))
         if spot:
             _add_spot_checks(verification, spot.result())
         findings.verification = verification

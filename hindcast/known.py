@@ -83,8 +83,9 @@ class Contradiction:
 
 @dataclass
 class Verdict:
-    """Staged rows by what the table says of them; rows are indexes."""
+    """Staged rows by what the table says of them; rows are indexes. `matches` are those by id."""
 
+    matches: Matches
     new: list[int] = field(default_factory=list)
     duplicates: list[int] = field(default_factory=list)
     conflicts: list[Contradiction] = field(default_factory=list)
@@ -194,7 +195,7 @@ def ask_table(
 
 def compare_rows(staged: StagedRows, by_id: Matches, by_own_id: Iterable[KnownRow]) -> Verdict:
     """Give the verdict on staged rows from what was found."""
-    verdict = Verdict(duplicates=np.flatnonzero(by_id.is_equal).tolist())
+    verdict = Verdict(by_id, duplicates=np.flatnonzero(by_id.is_equal).tolist())
     known = {row.event_id.bytes: row for row in by_own_id}
     if not known and not by_id.differing:
         verdict.new = by_id.absent

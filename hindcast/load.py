@@ -7,12 +7,14 @@ chunk that the ledger has is a no-op, so any number of attempts, kills and races
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
 
+from hindcast.archived_ids import ArchivedIds
 from hindcast.canonical import encode_value
+from hindcast.chunk_proof import ChunkProof, Compared, ProvedRun, prove_chunk
 from hindcast.conflicts import Conflict
 from hindcast.copying import copy_rows
 from hindcast.database import connect
@@ -44,10 +46,22 @@ class LoadTask:
     pace: str | None = None  # path of the pace's file
 
 
+class Loaded(NamedTuple):
+    """A chunk's counts, and its proof where all its rows were found in the table, so that none was written."""
+
+    counts: Counts
+    proof: ChunkProof | None = None
+
+
 def load_chunks(task: LoadTask) -> list[Counts]:
+    """The counts alone of `load_and_prove`."""
+    return [loaded.counts for loaded in load_and_prove(task)]
+
+
+def load_and_prove(task: LoadTask) -> list[Loaded]:
     """Load chunks one after the other on one connection, each when the pace allows it; runs in a worker.
 
-    Returns the counts of the chunks begun before `not_after`: as many as were given unless that came first.
+    Returns the chunks begun before `not_after`: as many as were given unless that came first.
     Safe to call again after any error; raises GateError when a row contradicts the table and that is to fail.
     """
     folder = Path(task.folder)
@@ -58,12 +72,16 @@ def load_chunks(task: LoadTask) -> list[Counts]:
     settings = load_settings()
     loader = _Loader(task, folder)
     with connect(task.url, settings) as connection:
-        counts = []
+        archived = ArchivedIds(connection, settings)
+        loaded = []
         for n in task.chunks:
             if not _await_turn(task, manifest.chunks[n]):
                 break
-            counts.append(loader.load(connection, manifest.chunks[n], conflicts.get(n, [])))
-        return counts
+            counts = loader.load(connection, manifest.chunks[n], conflicts.get(n, []))
+            compared, run = loader.compared, ProvedRun(folder, task.run_id, task.source)
+            proof = prove_chunk(connection, run, archived, manifest.chunks[n], compared) if compared else None
+            loaded.append(Loaded(counts, proof))
+        return loaded
 
 
 # Another writer may take a key between the question and the write; more often than this is no accident.
@@ -96,6 +114,7 @@ class _Work:
 class _Loader:
     def __init__(self, task: LoadTask, folder: Path) -> None:
         self._task, self._folder = task, folder
+        self.compared: Compared | None = None  # of the chunk loaded last, when all its rows were there
         self._asks_first = False  # set once rows turn out to be there: a re-import then asks at once
 
     def load(self, connection: psycopg.Connection, chunk: Chunk, conflicts: list[Conflict]) -> Counts:
@@ -130,11 +149,13 @@ class _Loader:
         return Counts(*row) if row else None
 
     def _load_once(self, connection: psycopg.Connection, work: _Work) -> Counts:
+        self.compared = None
         with connection.transaction():
             loaded = self._find_loaded(connection, work.chunk)
             if loaded:
                 return loaded
-            work = replace(work, staged=assign_people(connection, self._folder, work.staged))
+            people = assign_people(connection, self._folder, work.staged)
+            has_people, work = people is not work.staged, replace(work, staged=people)
             verdict = ask_table(connection, work.staged, self._asks_first, self._task.asks_own_ids)
             contradicting = [work.staged.line(found.row) for found in verdict.conflicts]
             contradicting += [conflict.line for conflict in work.put.conflicts]
@@ -151,6 +172,8 @@ class _Loader:
                 lines = {work.staged.line(row) for row in kept}
             work.put.commit(connection, sorted(lines & work.put.claims.keys()))
         work.put.withdraw_others(connection, lines)
+        if len(work.staged) and verdict.matches.is_equal.all() and not (work.put.conflicts or has_people):
+            self.compared = Compared(work.staged, verdict.matches)
         return counts
 
     def _write(self, connection: psycopg.Connection, work: _Work, verdict: Verdict) -> Counts:

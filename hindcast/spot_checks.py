@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
+from hindcast.chunk_proof import Difference
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
 from hindcast.errors import ExportError, RecordError
@@ -23,7 +24,6 @@ from hindcast.plan import Plan, load_plan
 from hindcast.records import Progress, iter_lines
 from hindcast.settings import Settings, load_settings
 from hindcast.staging import read_chunk
-from hindcast.verify import Difference
 
 
 @dataclass(frozen=True)

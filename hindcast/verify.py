@@ -8,59 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-from uuid import UUID
-
-import numpy as np
-import psycopg
 
 from hindcast.archived_ids import ArchivedIds
-from hindcast.conflicts import diff_rows
+from hindcast.chunk_proof import KEPT_DIFFERENCES, ChunkProof, Difference, ProvedRun, prove_chunk
 from hindcast.database import connect
-from hindcast.derived_keys import chosen_rows
-from hindcast.derived_proof import DerivedProof, LoadedChunk, prove_derived
-from hindcast.known import Matches, fetch_by_id, match_rows
-from hindcast.llm_proof import KEPT_FAULTS, ObjectProof, prove_objects
+from hindcast.derived_proof import DerivedProof
+from hindcast.llm_proof import KEPT_FAULTS, ObjectProof
 from hindcast.load import LoadTask
-from hindcast.manifest import Chunk, Manifest, load_manifest
-from hindcast.people_links import look_up_people
+from hindcast.manifest import Manifest, load_manifest
 from hindcast.settings import load_settings
-from hindcast.staged_rows import StagedRows, digest_rows, read_staged_rows, to_matrix
-from hindcast.staging import count_months
-
-KEPT_DIFFERENCES: Final = 50
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One field of one row that is not what the export says; `field` is `(row)` when the row is missing."""
-
-    part: str
-    line: int
-    field: str
-    export: Any
-    table: Any
-
-
-@dataclass
-class ChunkProof:
-    """What was found in the table for a chunk's events.
-
-    Repeats and kept conflicts are not looked for; `pruned` events were rolled back since, and are not among the others.
-    """
-
-    chunk: int
-    expected: int = 0
-    matching: int = 0
-    missing: int = 0
-    differing: int = 0
-    pruned: int = 0
-    is_digest_equal: bool = True
-    unidentified: int | None = None  # events whose person is remembered nowhere; None: the format has no persons
-    months: list[tuple[str, str, int, int]] = field(default_factory=list)  # month, type, export, table
-    differences: list[Difference] = field(default_factory=list)
-    derived: DerivedProof = field(default_factory=DerivedProof)
-    objects: ObjectProof = field(default_factory=ObjectProof)
 
 
 @dataclass
@@ -87,7 +43,8 @@ def verify_chunks(task: LoadTask) -> list[ChunkProof]:
     manifest, settings = load_manifest(folder), load_settings()
     with connect(task.url, settings) as connection:
         archived = ArchivedIds(connection, settings)
-        return [_verify_chunk(connection, task, archived, manifest.chunks[number]) for number in task.chunks]
+        run = ProvedRun(folder, task.run_id, task.source)
+        return [prove_chunk(connection, run, archived, manifest.chunks[number]) for number in task.chunks]
 
 
 def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification:
@@ -113,7 +70,7 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
         matching == expected and len(proofs) == len(manifest.chunks),
         f"{matching:,} of {expected:,} rows have the content digest of their record;"
         f" {missing:,} missing, {differing:,} different;{rolled_back}"
-        f" {len(proofs)} of {len(manifest.chunks)} chunks looked at",
+        f" {len(proofs)} of {len(manifest.chunks)} chunks looked at{_tell_unwritten(proofs)}",
     )
     derived = [proof.derived for proof in proofs if proof.derived != DerivedProof()]
     if derived:
@@ -139,6 +96,11 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
     return verification
 
 
+def _tell_unwritten(proofs: Sequence[ChunkProof]) -> str:
+    count = sum(proof.is_unwritten for proof in proofs)
+    return f", {count} of them while loading, which found every row there and wrote none" if count else ""
+
+
 def _check_objects(verification: Verification, proofs: Sequence[ObjectProof]) -> None:
     ranges, wrong = sum(p.ranges for p in proofs), sum(p.wrong for p in proofs)
     if not ranges:
@@ -160,74 +122,3 @@ def _sum_months(proofs: Sequence[ChunkProof]) -> list[tuple[str, str, int, int]]
             export[month, kind] += in_export
             table[month, kind] += in_table
     return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]
-
-
-def _verify_chunk(connection: psycopg.Connection, task: LoadTask, archived: ArchivedIds, chunk: Chunk) -> ChunkProof:
-    staged = read_staged_rows(Path(task.folder), chunk, task.source)
-    ledger = connection.execute(
-        "SELECT chunk_id, digest, loaded, derived FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
-        (task.run_id, chunk.number),
-    ).fetchone()
-    if not ledger:
-        return ChunkProof(chunk.number, expected=len(staged), missing=len(staged), is_digest_equal=False)
-    chunk_id, digest, loaded, derived = ledger
-    staged = staged.without_lines(_kept_out(connection, task.run_id, chunk.part, chunk_id))
-    staged, unidentified = look_up_people(connection, staged)
-    matches = match_rows(connection, staged)
-    pruned = archived.among(staged.take(matches.absent))
-    if pruned:
-        staged = staged.take([index for index, event_id in enumerate(staged.ids) if event_id not in pruned])
-        matches = match_rows(connection, staged)
-    wrong = np.flatnonzero(~matches.is_equal).tolist()
-    proof = ChunkProof(chunk.number, expected=len(staged), matching=len(staged) - len(wrong), pruned=len(pruned))
-    proof.unidentified = unidentified
-    proof.differing = len(matches.differing)
-    proof.missing = len(wrong) - proof.differing
-    proof.months = _count_both(staged, matches)
-    is_own = matches.is_equal & (matches.owners == chunk_id)
-    others = [row for row in matches.differing.values() if row.import_chunk_id == chunk_id]
-    ids = np.vstack([staged.id_matrix[is_own], to_matrix([row.event_id.bytes for row in others])])
-    hashes = np.vstack([staged.hash_matrix[is_own], to_matrix([row.content_hash for row in others])])
-    # Rows deleted since and loaded again carry a later chunk's id: then their content speaks for them alone.
-    are_others = len(ids) < loaded and proof.matching == proof.expected
-    proof.is_digest_equal = are_others or digest_rows(ids, hashes) == digest
-    chosen = chosen_rows(Path(task.folder), chunk, task.source)
-    proof.derived = prove_derived(connection, chosen, LoadedChunk(chunk_id, derived), archived)
-    proof.objects = prove_objects(Path(task.folder), chunk, staged)
-    proof.differences = _name_differences(connection, chunk, staged.take(wrong[:KEPT_DIFFERENCES]))
-    return proof
-
-
-def _count_both(staged: StagedRows, matches: Matches) -> list[tuple[str, str, int, int]]:
-    """Count export and table by month and type; a row of the table equal to its record says the same."""
-    if not len(staged):
-        return []
-    export = count_months(staged.table)
-    table = export.copy()
-    if not matches.is_equal.all():
-        table = count_months(staged.where(matches.is_equal).table)
-    for known in matches.differing.values():
-        table[known.created_at.isoformat()[:7], known.values["event_type"]] += 1
-    return [(*key, export[key], table[key]) for key in sorted(export.keys() | table.keys())]
-
-
-def _name_differences(connection: psycopg.Connection, chunk: Chunk, wrong: StagedRows) -> list[Difference]:
-    rows = {row.event_id.bytes: row for row in fetch_by_id(connection, wrong.ids, wrong.microseconds.tolist())}
-    differences: list[Difference] = []
-    for index, event_id in enumerate(wrong.ids):
-        line, known = wrong.line(index), rows.get(event_id)
-        if known is None:
-            differences.append(Difference(chunk.part, line, "(row)", "present", "missing"))
-            continue
-        for name, (in_table, in_export) in diff_rows(known.values, wrong.values(index)).items():
-            differences.append(Difference(chunk.part, line, name, in_export, in_table))
-    return differences[:KEPT_DIFFERENCES]
-
-
-def _kept_out(connection: psycopg.Connection, run_id: UUID, part: str, chunk_id: int) -> set[int]:
-    """Lines of a chunk that contradict a row and were not put in its place."""
-    rows = connection.execute(
-        "SELECT line FROM import_conflicts WHERE run_id = %s AND part = %s AND chunk_id = %s AND NOT is_replaced",
-        (run_id, part, chunk_id),
-    )
-    return {line for (line,) in rows}

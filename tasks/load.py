@@ -7,9 +7,9 @@ from prefect.cache_policies import NO_CACHE
 
 from hindcast.database import add_months, connect
 from hindcast.findings import Findings
-from hindcast.ledger import Counts, Run, record_manifest
+from hindcast.ledger import Run, record_manifest
 from hindcast.ledger import open_run as open_in_ledger
-from hindcast.load import LoadTask
+from hindcast.load import Loaded, LoadTask
 from hindcast.manifest import Manifest
 from hindcast.measure import measure_target
 from hindcast.plan import Plan
@@ -47,10 +47,10 @@ def add_partitions(manifest: Manifest, url: str, settings: Settings) -> int:
 
 
 @task(name="load chunks", task_run_name=name_chunks("load"), cache_policy=NO_CACHE, **TRANSIENT)
-def load_chunks(load: LoadTask, pool: Workers) -> list[Counts]:
+def load_chunks(load: LoadTask, pool: Workers) -> list[Loaded]:
     """Load some chunks in a worker process; those the ledger has are not loaded again."""
-    counts: list[Counts] = pool.call("hindcast.load:load_chunks", load)
-    return counts
+    loaded: list[Loaded] = pool.call("hindcast.load:load_and_prove", load)
+    return loaded
 
 
 def load_tasks(plan: Plan, folder: Path, run: Run, url: str, groups: list[tuple[int, ...]]) -> list[LoadTask]:

@@ -3,11 +3,11 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from hindcast.chunk_proof import ChunkProof
 from hindcast.compare import Comparison
 from hindcast.load import LoadTask
 from hindcast.pool import Workers
 from hindcast.spot_checks import SpotResult
-from hindcast.verify import ChunkProof
 from tasks.naming import name_chunks
 from tasks.policy import TRANSIENT
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from loading import begin, make_event, stage, write_export
 
+from hindcast.chunk_proof import Difference
 from hindcast.findings import SAMPLES_A_REASON, Findings, build_report, timed, write_rejects
 from hindcast.findings import begin as begin_findings
 from hindcast.plan import Request
 from hindcast.report_facts import books, completed
-from hindcast.verify import Difference, Verification
+from hindcast.verify import Verification
 
 pytest_plugins = ["loading_fixtures", "reading_fixtures"]
 REPORT = Path("report.html")

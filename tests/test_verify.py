@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from loading import Import, load, make_event, query, write_export
 
 from hindcast.canonical import decode_value, encode_value, mark_unstorable
+from hindcast.chunk_proof import Difference
 from hindcast.errors import ExportError
-from hindcast.verify import Difference, sum_proofs, verify_chunks
+from hindcast.verify import sum_proofs, verify_chunks
 
 pytest_plugins = ["loading_fixtures"]
 
