@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from bench.command import as_object, remove, run_hindcast
-from bench.server import fresh, psql, say
+from bench.server import drop_all_but, fresh, psql, say
 from hindcast.embedded import EmbeddedServer
 from hindcast.synthetic import GenerateSpec, generate
 
@@ -42,6 +42,7 @@ class Lab:
 
     def fresh(self, name: str) -> str:
         """An empty database with our schema; its months are made by whoever loads."""
+        drop_all_but(self.server, FIRST)
         return fresh(self.server, name)
 
     def home(self) -> Path:

@@ -8,7 +8,7 @@ import psycopg
 from bench.command import Ran, remove, run_hindcast, step_seconds
 from bench.figures import Taken
 from bench.lab import FIRST, FORMAT, Lab
-from bench.server import fresh, psql
+from bench.server import drop_all_but, fresh, psql
 
 # Of the generator's six months, one in the middle.
 MONTH: Final = "2024-03-01..2024-04-01"
@@ -57,6 +57,7 @@ def life(lab: Lab) -> dict[str, Taken]:
 
 
 def _copy(lab: Lab, what: str) -> Taken:
+    drop_all_but(lab.server, FIRST)
     fresh(lab.server, "raw", with_months_of=FIRST)
     began = time.perf_counter()
     psql(lab.server, "raw", f"\\copy analytics_events FROM {what}")

@@ -35,7 +35,7 @@ from hindcast.times import EPOCH
 from hindcast.verify import sum_proofs
 
 _RECORDS_A_CALL = 50_000
-_GATE_BATCH_BYTES = 160 * 1024 * 1024
+_GATE_BATCH_BYTES = 128 * 1024 * 1024
 
 
 def pieces(lab: Lab) -> dict[str, Taken]:
@@ -146,7 +146,7 @@ def decode_segment(folder: str, task: SegmentTask) -> int:
             if batch.fault:
                 continue
             left = KernelColumns(plan.format, rules).read(batch) if is_plain else batch
-            decode_batch(format_, left.raws, context)
+            decode_batch(format_, list(left.raws), context)
     return count
 
 

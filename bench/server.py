@@ -47,6 +47,15 @@ def fresh(server: EmbeddedServer, name: str, with_months_of: str | None = None) 
     return url
 
 
+def drop_all_but(server: EmbeddedServer, kept: str) -> None:
+    """Drop what earlier measurements made, all but one: autovacuum would look after it during the next."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        names = connection.execute("SELECT datname FROM pg_database WHERE NOT datistemplate").fetchall()
+        for (name,) in names:
+            if name not in ("postgres", "hindcast", kept):
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 def empty(server: EmbeddedServer, name: str) -> str:
     """Make a database with nothing in it, after a checkpoint; returns its URL."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:

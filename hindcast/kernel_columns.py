@@ -62,7 +62,7 @@ class KernelColumns:
 
     def read(self, batch: Batch) -> Batch:
         """Add the plain records of a batch; returns the others."""
-        raws = batch.raws if isinstance(batch.raws, list) else list(batch.raws)
+        raws = batch.raws if isinstance(batch.raws, list | _kernel.Lines) else list(batch.raws)
         left = self._plain.read(raws, batch.numbers, batch.offsets)
         return Batch([batch.numbers[n] for n in left], [batch.offsets[n] for n in left], [raws[n] for n in left])
 

@@ -173,6 +173,14 @@ def fetch_own(connection: psycopg.Connection, source: str, tenant: str, own_id: 
         return [_read_row(row) for row in cursor.execute(_SELECT + _HAS_OWN_ID, (source, tenant, [own_id]))]
 
 
+def holds_some(connection: psycopg.Connection, staged: StagedRows, count: int = 20) -> bool:
+    """True when the table has one of a few of the staged rows, spread over them, by id."""
+    few = staged.take(list(range(0, len(staged), max(1, len(staged) // count))))
+    query = sql.SQL("SELECT EXISTS (SELECT FROM analytics_events WHERE ") + _HAS_ID + sql.SQL(")")
+    found = (connection.execute(query, condition).fetchone() for condition in _by_month(few))
+    return any(row and row[0] for row in found)
+
+
 def holds_own_ids(connection: psycopg.Connection, source: str) -> bool:
     """True when some row of that source has the source's own id."""
     row = connection.execute(

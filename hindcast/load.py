@@ -1,7 +1,7 @@
 """Load: one chunk is one transaction; events, conflicts and ledger row are committed together or not at all.
 
-First the rows are simply copied; when one is there already the chunk is done again, asking first. Loading a
-chunk that the ledger has is a no-op, so any number of attempts, kills and races end in the same table.
+Where none of a few rows is there, they are simply copied; when one is there after all, the chunk is done again, asking
+first. Loading a chunk that the ledger has is a no-op, so any number of attempts, kills and races end in the same table.
 """
 
 import time
@@ -20,7 +20,7 @@ from hindcast.copying import copy_rows
 from hindcast.database import connect
 from hindcast.derived_keys import make_derived
 from hindcast.errors import GateError, StoreUnavailable
-from hindcast.known import KnownRow, Verdict, ask_table
+from hindcast.known import KnownRow, Verdict, ask_table, holds_some
 from hindcast.ledger import Counts
 from hindcast.llm_objects import ObjectsSwept, PutObjects, put_objects
 from hindcast.manifest import Chunk, load_manifest, read_conflicts
@@ -115,10 +115,12 @@ class _Loader:
     def __init__(self, task: LoadTask, folder: Path) -> None:
         self._task, self._folder = task, folder
         self.compared: Compared | None = None  # of the chunk loaded last, when all its rows were there
-        self._asks_first = False  # set once rows turn out to be there: a re-import then asks at once
+        self._asks_first: bool | None = None  # a re-import asks at once: what it copied in vain is dead rows
 
     def load(self, connection: psycopg.Connection, chunk: Chunk, conflicts: list[Conflict]) -> Counts:
         work = _Work(chunk, read_staged_rows(self._folder, chunk, self._task.source), conflicts)
+        if self._asks_first is None and len(work.staged):
+            self._asks_first = holds_some(connection, work.staged)
         for tries_left in reversed(range(_TRIES)):
             try:
                 return self._load_once(connection, self._put_objects(connection, work))
@@ -156,7 +158,7 @@ class _Loader:
                 return loaded
             people = assign_people(connection, self._folder, work.staged)
             has_people, work = people is not work.staged, replace(work, staged=people)
-            verdict = ask_table(connection, work.staged, self._asks_first, self._task.asks_own_ids)
+            verdict = ask_table(connection, work.staged, bool(self._asks_first), self._task.asks_own_ids)
             contradicting = [work.staged.line(found.row) for found in verdict.conflicts]
             contradicting += [conflict.line for conflict in work.put.conflicts]
             if contradicting and self._task.on_conflict == "fail":

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import BinaryIO, Final, NamedTuple
 
 from hindcast.errors import RecordError
+from hindcast.kernel import _kernel, has_kernel
 
 BLOCK_BYTES: Final = 1 << 20
 BOM: Final = b"\xef\xbb\xbf"
@@ -37,6 +38,10 @@ class Batch(NamedTuple):
     def of(record: RawRecord) -> "Batch":
         """A batch of one."""
         return Batch((record.number,), (record.offset,), (record.raw,), record.fault)
+
+    def listed(self) -> "Batch":
+        """The same, its columns lists."""
+        return Batch(list(self.numbers), list(self.offsets), list(self.raws), self.fault)
 
     def cut(self, first: int, end: int | None = None) -> "Batch":
         """The records from `first` on, before `end`."""
@@ -73,17 +78,14 @@ def iter_lines(
 def iter_batches(stream: BinaryIO, start: int, end: int | None, max_bytes: int, progress: Progress) -> Iterator[Batch]:
     """The records of `iter_lines`, as many at once as a block holds: a line then costs a tenth."""
     reader = _LineReader(stream, max_bytes)
+    cut = _cut_by_kernel if has_kernel() else _cut
     offset = start - 1 + reader.skip_line() if start > 0 else 0
     while end is None or offset < end:
         first = offset
-        lines = reader.take_lines() if offset else []  # the first line of all may begin with a byte order mark
-        if lines:
-            offsets = list(accumulate([len(line) + 1 for line in lines], initial=offset))
-            if end is not None and offsets[-1] > end:
-                del lines[bisect_left(offsets, end) :]
-            offset = offsets[len(lines)]
-            progress.lines += len(lines)
-            batch = _without_blanks(lines, progress.lines - len(lines), offsets)
+        block = reader.take_lines() if offset else None  # the first line of all may begin with a byte order mark
+        if block:
+            batch, offset, passed = cut(block, offset, progress.lines, end)
+            progress.lines += passed
         else:
             offset, record = _read_record(reader, offset, progress)
             if offset == first:
@@ -108,12 +110,36 @@ def _read_record(reader: "_LineReader", offset: int, progress: Progress) -> tupl
     return offset + consumed, None if is_blank else RawRecord(progress.lines, offset, line)
 
 
+def _cut(block: "_Block", offset: int, before: int, end: int | None) -> tuple[Batch, int, int]:
+    """The records of a block's lines that begin before `end`, where the next line begins, and the lines passed."""
+    lines = block.data[block.at : block.last].split(b"\n")
+    offsets = list(accumulate([len(line) + 1 for line in lines], initial=offset))
+    if end is not None and offsets[-1] > end:
+        del lines[bisect_left(offsets, end) :]
+    return _without_blanks(lines, before, offsets), offsets[len(lines)], len(lines)
+
+
+def _cut_by_kernel(block: "_Block", offset: int, before: int, end: int | None) -> tuple[Batch, int, int]:
+    start = offset - block.at
+    stop = len(block.data) if end is None else end - start
+    lines, next_at, passed = _kernel.cut(block.data, block.at, block.last, stop, start, before)
+    return Batch(lines.numbers, lines.offsets, lines), start + next_at, passed
+
+
 def _without_blanks(lines: list[bytes], before: int, offsets: list[int]) -> Batch:
     lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]
     kept = [index for index, line in enumerate(lines) if line and not line.isspace()]
     if len(kept) == len(lines):
         return Batch(range(before + 1, before + 1 + len(lines)), offsets[: len(lines)], lines)
     return Batch([before + 1 + n for n in kept], [offsets[n] for n in kept], [lines[n] for n in kept])
+
+
+class _Block(NamedTuple):
+    """Bytes with whole lines: the first begins at `at`, the last one's newline is at `last`."""
+
+    data: bytes
+    at: int
+    last: int
 
 
 class _LineReader:
@@ -123,14 +149,14 @@ class _LineReader:
         self._block = b""
         self._at = 0
 
-    def take_lines(self) -> list[bytes]:
-        """The whole lines at hand, without their newline; none when one of them might be over the limit."""
+    def take_lines(self) -> _Block | None:
+        """The whole lines at hand; none when one of them might be over the limit."""
         last = self._block.rfind(b"\n", self._at)
         if last < 0 or len(self._block) > self.max_bytes:
-            return []
-        lines = self._block[self._at : last].split(b"\n")
+            return None
+        block = _Block(self._block, self._at, last)
         self._at = last + 1
-        return lines
+        return block
 
     def read_line(self) -> tuple[bytes, int, bool]:
         """The next line without its end, the bytes it took with it, and whether it is over the limit (then cut)."""

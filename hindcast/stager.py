@@ -122,7 +122,7 @@ class Stager:
         if isinstance(self._columns, KernelColumns) and self._plain and not batch.fault:
             batch = self._columns.read(batch)
         if batch.raws:
-            self._add_decoded(batch)
+            self._add_decoded(batch.listed())
 
     def _add_decoded(self, batch: Batch) -> None:
         chunk = self._chunk

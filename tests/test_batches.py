@@ -13,6 +13,7 @@ from hindcast.event import Event, Skipped, identify
 from hindcast.event_columns import EventColumns
 from hindcast.formats import analytics_history
 from hindcast.formats.base import Context, decode_or_fault
+from hindcast.kernel import is_compiled
 from hindcast.records import Progress, RawRecord, iter_batches, iter_lines
 from hindcast.synthetic import GenerateSpec, generate
 from tests.torture_cases import all_cases
@@ -47,19 +48,29 @@ def read(way: type, data: bytes, start: int, end: int | None, limit: int) -> tup
     return found, progress
 
 
+@pytest.mark.parametrize("has_kernel", [True, False])
 @given(
-    st.lists(st.sampled_from([b"", b" ", b"x", b"\r", b"{}", b"long" * 9, b"\xef\xbb\xbf"]), max_size=12),
+    st.lists(
+        st.sampled_from([b"", b" ", b"x", b"\r", b"{}", b"long" * 9, b"\xef\xbb\xbf", b"\x0b\x0c\t", b"\r\r", b"\x85"]),
+        max_size=12,
+    ),
     st.sampled_from([b"\n", b"\r\n"]),
     st.integers(0, 40),
     st.one_of(st.none(), st.integers(0, 60)),
     st.sampled_from([1 << 20, 20]),
 )
 def test_batches_hold_the_records_of_lines(
-    lines: list[bytes], ending: bytes, start: int, end: int | None, limit: int
+    has_kernel: bool,
+    lines: list[bytes],
+    ending: bytes,
+    start: int,
+    end: int | None,
+    limit: int,
 ) -> None:
     data = ending.join(lines)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hindcast.records.BLOCK_BYTES", 16)
+        patch.setattr("hindcast.records.has_kernel", lambda: has_kernel and is_compiled)
         batched, lined = (read(way, data, min(start, len(data)), end, limit) for way in (iter_batches, iter_lines))
     assert str(batched) == str(lined)
 

@@ -1,12 +1,37 @@
 """Types of the compiled kernel. Nothing here is called where `has_kernel()` is False."""
 
 from collections.abc import Sequence
+from typing import overload
 
 from hindcast.event import Event
 
 # Event ids, times (microseconds since 1970, 64 bits), the source, and the texts in the kernel's order, each as
 # (ends, data, validity, offset).
 StagedBuffers = tuple[bytes, bytes, str, tuple[tuple[object, object, object | None, int], ...]]
+
+class Lines(Sequence[bytes]):
+    """Lines of a block, without their ends, made into objects when asked for; slices and views share the block."""
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The line numbers."""
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        """Where in the part the lines begin."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, place: int, /) -> bytes: ...
+    @overload
+    def __getitem__(self, places: slice, /) -> Lines: ...
+
+def cut(block: bytes, at: int, last: int, end: int, offset: int, before: int, /) -> tuple[Lines, int, int]:
+    """The lines of a block that are not blank, from `at`, where one begins, to the newline at `last`.
+
+    Only those that begin before `end`, a place in the block, too. The block begins at `offset` of its part, and
+    `before` lines came before. Returns them, where the next one begins in the block, and how many were passed.
+    """
 
 class Builder:
     """Rows of one chunk, collected as Arrow's buffers with their ids and hashes.
@@ -43,8 +68,8 @@ class Builder:
     def size(self) -> int:
         """Bytes of the longest column."""
 
-    def read(self, raws: list[bytes], numbers: Sequence[int], offsets: Sequence[int], /) -> list[int]:
-        """Add the plain ones among some records; returns the places of the others."""
+    def read(self, raws: list[bytes] | Lines, numbers: Sequence[int], offsets: Sequence[int], /) -> list[int]:
+        """Add the plain ones among some records; returns the places of the others. Lines know numbers and offsets."""
 
     def add(self, event: Event, microseconds: int, payload: bytes, line: int, byte_offset: int, /) -> None:
         """Add a decoded event; `payload` is canonical."""

@@ -2,6 +2,7 @@
 
 #include <structmember.h>
 
+#include "lines.h"
 #include "record.h"
 
 typedef struct {
@@ -104,33 +105,54 @@ static int leave(PyObject *left, Py_ssize_t at) {
     return status;
 }
 
-/* One record; 0, or -1 with an error set. */
-static int read_one(Builder *self, PyObject *raw, PyObject *numbers, PyObject *offsets, Py_ssize_t at, PyObject *left) {
-    Row row;
-    char *data;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(raw, &data, &size)) return -1;
-    int status = record_read(&self->shape, &self->reading, (const uint8_t *)data, (size_t)size, &row);
+/* One record, of which `row` has the line and the offset; 0, or -1 with an error set. */
+static int read_one(Builder *self, const char *data, Py_ssize_t size, Row *row, Py_ssize_t at, PyObject *left) {
+    int64_t line = row->line, offset = row->byte_offset;
+    int status = record_read(&self->shape, &self->reading, (const uint8_t *)data, (size_t)size, row);
     if (status == NO_MEMORY) {
         PyErr_NoMemory();
         return -1;
     }
     if (status != PLAIN) return leave(left, at);
-    self->naive += row.is_naive;
-    if (row.microseconds < self->start || row.microseconds >= self->end) {
+    self->naive += row->is_naive;
+    if (row->microseconds < self->start || row->microseconds >= self->end) {
         self->outside++;
         return 0;
     }
+    row->line = line;
+    row->byte_offset = offset;
+    return add_row(self, row);
+}
+
+static int read_object(Builder *self, PyObject *raw, PyObject *numbers, PyObject *offsets, Py_ssize_t at, PyObject *left) {
+    Row row;
+    char *data;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(raw, &data, &size)) return -1;
     if (get_integer(numbers, at, &row.line) || get_integer(offsets, at, &row.byte_offset)) return -1;
-    return add_row(self, &row);
+    return read_one(self, data, size, &row, at, left);
+}
+
+static int read_line(Builder *self, const Lines *lines, Py_ssize_t at, PyObject *left) {
+    const Line *line = lines_at(lines, at);
+    Row row = {.line = line->number, .byte_offset = lines->offset + line->start};
+    return read_one(self, PyBytes_AS_STRING(lines->block) + line->start, line->end - line->start, &row, at, left);
 }
 
 static PyObject *builder_read(Builder *self, PyObject *arguments) {
     PyObject *raws, *numbers, *offsets;
-    if (!PyArg_ParseTuple(arguments, "O!OO", &PyList_Type, &raws, &numbers, &offsets)) return NULL;
+    if (!PyArg_ParseTuple(arguments, "OOO", &raws, &numbers, &offsets)) return NULL;
+    Py_ssize_t count = is_lines(raws) ? ((Lines *)raws)->count : PyList_Check(raws) ? PyList_GET_SIZE(raws) : -1;
+    if (count < 0) {
+        PyErr_SetString(PyExc_TypeError, "records come as a list or as lines");
+        return NULL;
+    }
     PyObject *left = PyList_New(0);
-    for (Py_ssize_t at = 0; left && at < PyList_GET_SIZE(raws); at++)
-        if (read_one(self, PyList_GET_ITEM(raws, at), numbers, offsets, at, left)) Py_CLEAR(left);
+    for (Py_ssize_t at = 0; left && at < count; at++) {
+        int status = is_lines(raws) ? read_line(self, (Lines *)raws, at, left)
+                                    : read_object(self, PyList_GET_ITEM(raws, at), numbers, offsets, at, left);
+        if (status) Py_CLEAR(left);
+    }
     return left;
 }
 

@@ -4,6 +4,7 @@
 
 #include "builder.h"
 #include "buffers.h"
+#include "lines.h"
 #include "sending.h"
 #include "sha256.h"
 
@@ -96,6 +97,7 @@ static PyObject *digest(PyObject *module, PyObject *arguments) {
 }
 
 static PyMethodDef functions[] = {
+    {"cut", cut_lines, METH_VARARGS, NULL},
     {"match", match, METH_VARARGS, NULL},
     {"send", send, METH_VARARGS, NULL},
     {"canonical", canonical, METH_VARARGS, NULL},
@@ -108,8 +110,9 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernel", NULL, 
 PyMODINIT_FUNC PyInit__kernel(void) {
     PyObject *module = PyModule_Create(&definition);
     if (!module) return NULL;
-    PyTypeObject *builder = builder_type();
-    if (!builder || PyModule_AddObjectRef(module, "Builder", (PyObject *)builder) < 0) {
+    PyTypeObject *builder = builder_type(), *lines = lines_type();
+    if (!builder || !lines || PyModule_AddObjectRef(module, "Builder", (PyObject *)builder) < 0 ||
+        PyModule_AddObjectRef(module, "Lines", (PyObject *)lines) < 0) {
         Py_DECREF(module);
         return NULL;
     }
