@@ -29,7 +29,7 @@ Series = Callable[[Lab], dict[str, Taken]]
 SERIES: Final[dict[str, tuple[Series, tuple[str, ...]]]] = {
     "copy-text": (ours.copy_text, ("copy-text",)),
     "copy-binary": (ours.copy_binary, ("copy-binary",)),
-    "life": (ours.life, ("backfill", "reimport", "rollback-month", "rollback")),
+    "life": (ours.life, ("backfill", "reimport", "reimport-elsewhere", "rollback-month", "rollback")),
     "dry-run": (ours.dry_run, ("dry-run",)),
     "pieces": (pieces, tuple(name for name in TITLES if name.startswith("alone-"))),
     "backfill-small": (ours.backfill_as_peers, ("backfill-small",)),

@@ -61,15 +61,18 @@ class Lab:
         for path in (home / "prefect").glob("prefect.db*"):
             shutil.copy(path, self._used_prefect)
 
-    def backfill(self, url: str | None, export: Path, *options: str) -> tuple[dict[str, Any], float, dict[str, float]]:
-        """Run a whole backfill in a home of its own; its report, its wall seconds and its memory."""
-        home = self.home()
+    def backfill(
+        self, url: str | None, export: Path, *options: str, home: Path | None = None
+    ) -> tuple[dict[str, Any], float, dict[str, float]]:
+        """Run a whole backfill, in a home of its own if none is given; its report, its wall seconds and its memory."""
+        own = home or self.home()
         try:
-            ran = run_hindcast(["backfill", "-f", export, "--json", *options], url, home)
+            ran = run_hindcast(["backfill", "-f", export, "--json", *options], url, own)
             if not self._used_prefect.exists():
-                self._keep_prefect(home)
+                self._keep_prefect(own)
         finally:
-            remove(home)
+            if not home:
+                remove(own)
         return as_object(ran.stdout), ran.seconds, ran.memory
 
 

@@ -38,16 +38,16 @@ def dry_run(lab: Lab) -> dict[str, Taken]:
 
 
 def life(lab: Lab) -> dict[str, Taken]:
-    """One database from empty to empty: backfill, the same file again, rollback of a month, rollback of the run."""
-    url = lab.fresh("whole")
-    report, wall, memory = lab.backfill(url, lab.export)
-    taken = {"backfill": _as_backfill(report, wall, memory)}
-    again, wall, memory = lab.backfill(url, lab.export, "--new-run")
-    if again["loaded"]:
-        raise AssertionError(f"a re-import loaded {again['loaded']} events")
-    taken["reimport"] = _as_backfill(again, wall, memory)
-    home = lab.home()
+    """One database from empty to empty: backfill, the same file again where it was and elsewhere, two rollbacks."""
+    url, home = lab.fresh("whole"), lab.home()
     try:
+        report, wall, memory = lab.backfill(url, lab.export, home=home)
+        taken = {"backfill": _as_backfill(report, wall, memory)}
+        for name, place in (("reimport", home), ("reimport-elsewhere", None)):
+            again, wall, memory = lab.backfill(url, lab.export, "--new-run", home=place)
+            if again["loaded"]:
+                raise AssertionError(f"a re-import loaded {again['loaded']} events")
+            taken[name] = _as_backfill(again, wall, memory)
         within = ("--window", MONTH, "--source", FORMAT)
         taken["rollback-month"] = _roll_back(url, home, *within)
         taken["rollback"] = _roll_back(url, home, "--run", report["run_id"])

@@ -12,7 +12,8 @@ TITLES: Final = {
     "copy-binary": "raw `\\copy`, binary, ready rows",
     "backfill": "**`hindcast backfill`, whole**",
     "backfill-small": "`hindcast backfill`, as many events as the peers",
-    "reimport": "the same file again: nothing new",
+    "reimport": "the same file again: nothing new; its staged chunks are still there",
+    "reimport-elsewhere": "the same file again, on a machine that has staged nothing",
     "dry-run": "`--dry-run`: read, decide, gate",
     "rollback": "rollback of the run, archive included",
     "rollback-month": "rollback of a month, archive included",
@@ -25,7 +26,16 @@ TITLES: Final = {
     "alone-verify": "verify: every row read back",
     **{name: peer.title for name, peer in PEERS.items()},
 }
-_WHOLE: Final = ("copy-text", "copy-binary", "backfill", "reimport", "dry-run", "rollback", "rollback-month")
+_WHOLE: Final = (
+    "copy-text",
+    "copy-binary",
+    "backfill",
+    "reimport",
+    "reimport-elsewhere",
+    "dry-run",
+    "rollback",
+    "rollback-month",
+)
 _STEPS: Final = {
     "extract": "read, decode, decide, stage",
     "ledger": "open the run, record rejects",
