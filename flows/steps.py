@@ -32,7 +32,7 @@ from tasks.validate import gate_events, gate_export, gate_loaded, gate_rollups, 
 from tasks.verify import compare_chunks, spot_check, verify_chunks
 
 # A gate holds about one and a half times the bytes that the records were; each costs a third of a second beside.
-GATE_BATCH_BYTES: Final = 128 * 1024 * 1024
+GATE_BATCH_BYTES: Final = 112 * 1024 * 1024
 
 
 def extract(job: Job) -> None:

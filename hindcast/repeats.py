@@ -1,16 +1,18 @@
 """Finding the records of an export that claim to be the same event, before anything is loaded.
 
-Decided here once, in file order, so that parallel loading cannot change which of them wins. Memory is bounded: the
-identities (16 bytes a record) are sorted in as many passes as their number asks for.
+Decided here once, in file order, so that parallel loading cannot change which of them wins. Memory is bounded: half of
+each identity (8 bytes a record) is sorted, in as many passes as their number asks for; only of records that share that
+half with another the whole is read.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from hindcast.staging import read_chunk
 
@@ -49,38 +51,55 @@ def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) ->
     passes = max(1, -(-total // RECORDS_A_PASS))
     found: list[Repeat] = []
     for number in range(passes):
-        keys = np.concatenate([np.empty(0, _KEY), *_read_keys(folder, places, starts, passes, number)])
-        found.extend(_repeats_among(keys, starts, last_wins))
+        shared = _find_shared(folder, places, passes, number)
+        if len(shared):
+            keys = np.concatenate([np.empty(0, _KEY), *_read_keys(folder, places, starts, shared)])
+            found.extend(_repeats_among(keys, starts, last_wins))
     return sorted(found, key=lambda repeat: (repeat.chunk, repeat.row))
 
 
+def _find_shared(folder: Path, places: Sequence[ChunkPlace], passes: int, number: int) -> npt.NDArray[np.uint64]:
+    """Low halves of identities that more than one record has, in order; of those that this pass is about."""
+    lows = np.empty(sum(place.rows for place in places) if passes == 1 else 0, np.uint64)
+    parts, filled = [], 0
+    for place in places:
+        if place.rows:
+            low = _words(read_chunk(folder, place.segment, place.row_group, ["identity"]), "identity")[:, 1]
+            if passes == 1:
+                lows[filled : filled + place.rows] = low
+                filled += place.rows
+            else:
+                parts.append(low[low % passes == number].astype(np.uint64))
+    lows = np.concatenate([lows, *parts]) if parts else lows
+    lows.sort()
+    return np.unique(lows[1:][lows[1:] == lows[:-1]])
+
+
 def _read_keys(
-    folder: Path, places: Sequence[ChunkPlace], starts: npt.NDArray[np.int64], passes: int, number: int
+    folder: Path, places: Sequence[ChunkPlace], starts: npt.NDArray[np.int64], shared: npt.NDArray[np.uint64]
 ) -> Iterator[npt.NDArray[np.void]]:
     for index, place in enumerate(places):
         if not place.rows:
             continue
         table = read_chunk(folder, place.segment, place.row_group, ["identity", "content_hash"])
-        keys = np.empty(place.rows, _KEY)
-        for column, field in (("identity", "identity"), ("content_hash", "content")):
-            data = table[column].combine_chunks()
-            buffer = np.frombuffer(data.buffers()[1], ">u8", count=2 * place.rows, offset=16 * data.offset)
-            keys[field] = buffer.reshape(-1, 2)
-        keys["row"] = np.arange(starts[index], starts[index] + place.rows)
-        yield keys if passes == 1 else keys[keys["identity"][:, 1] % passes == number]
+        identities = _words(table, "identity")
+        low = identities[:, 1].astype(np.uint64)
+        rows = np.flatnonzero(shared[np.searchsorted(shared, low).clip(max=len(shared) - 1)] == low)
+        keys = np.empty(len(rows), _KEY)
+        keys["identity"], keys["content"] = identities[rows], _words(table, "content_hash")[rows]
+        keys["row"] = starts[index] + rows
+        yield keys
+
+
+def _words(table: pa.Table, column: str) -> npt.NDArray[Any]:
+    """Values of 16 bytes as two numbers each, the high half first."""
+    data = table[column].combine_chunks()
+    return np.frombuffer(data.buffers()[1], ">u8", count=2 * len(data), offset=16 * data.offset).reshape(-1, 2)
 
 
 def _repeats_among(keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], last_wins: bool) -> Iterator[Repeat]:
-    if not len(keys):
-        return
-    low = keys["identity"][:, 1].astype(np.uint64)
-    order = np.argsort(low, kind="stable")
-    is_equal = low[order][1:] == low[order][:-1]
-    suspects = keys[order[np.concatenate([is_equal, [False]]) | np.concatenate([[False], is_equal])]]
-    if not len(suspects):
-        return
-    high = suspects["identity"][:, 0].astype(np.uint64)
-    suspects = suspects[np.lexsort((suspects["row"], high, suspects["identity"][:, 1].astype(np.uint64)))]
+    high, low = (keys["identity"][:, half].astype(np.uint64) for half in (0, 1))
+    suspects = keys[np.lexsort((keys["row"], high, low))]
     is_new = np.concatenate([[True], (suspects["identity"][1:] != suspects["identity"][:-1]).any(axis=1)])
     begins = np.flatnonzero(is_new)
     ends = np.append(begins[1:], len(suspects))
