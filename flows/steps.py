@@ -41,6 +41,7 @@ def extract(job: Job) -> None:
     findings.first_byte_at = time.time()
     with timed(findings, "extract"):
         findings.plan, findings.folder = plan_export(findings.request, job.settings)
+        job.pool.require_export(findings.folder)
         _require_suites(job, findings.plan.format, "export", *(() if findings.is_dry_run else ("rollups", "loaded")))
         preflight_room(findings, job.target.url, job.settings)
         ahead = ChunksAhead(len(list_segments(findings.plan)))

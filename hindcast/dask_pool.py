@@ -10,14 +10,14 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from hindcast.dask_terms import Terms, find_fault, make_terms
 from hindcast.errors import ConfigurationError, WorkerDied
-from hindcast.plan import fingerprint_secret
 from hindcast.pool import WorkersStopped
-from hindcast.settings import Settings, load_settings
+from hindcast.settings import Settings
 
 _STOPPED: Final = "the connection to the Dask cluster is closed: run again to go on"
 _WAIT_SECONDS: Final = 30
@@ -42,6 +42,7 @@ class DaskPool:
         self._running: set[Any] = set()
         self._lock = threading.Lock()
         self._cluster: Any = None
+        self._probe = settings.staging_dir.absolute() / f".seen-by-dask-{uuid.uuid4().hex}"
         if not settings.dask_address:
             self._cluster = self._dask.LocalCluster(
                 n_workers=settings.dask_workers,
@@ -52,7 +53,10 @@ class DaskPool:
             )
         try:
             self._client = self._connect(settings)
-            _check_workers(self._client, settings)
+            self._probe.parent.mkdir(parents=True, exist_ok=True)
+            self._probe.touch()
+            self._terms = make_terms(settings, self._probe)
+            self._check_workers(self._terms)
         except BaseException:
             self.stop()
             raise
@@ -89,6 +93,7 @@ class DaskPool:
             client.close()
         if self._cluster is not None:
             self._cluster.close()
+        self._probe.unlink(missing_ok=True)
 
     def call(self, function: str, *arguments: object) -> Any:
         """Run `package.module:function` on some worker and return its result; raises what it raised."""
@@ -104,6 +109,22 @@ class DaskPool:
         for future in ready:
             self._hand_out(function, waiting, ready)
             yield self._result(future)
+
+    def require_export(self, folder: Path) -> None:
+        """Raise ConfigurationError, with the path and what to do, when a worker does not see the plan's export."""
+        terms = replace(self._terms, folder=str(folder))
+        self._check_workers(terms)
+        self._terms = terms
+
+    def _check_workers(self, terms: Terms) -> None:
+        found: dict[str, str | BaseException | None] = self._client.run(find_fault, terms, on_error="return")
+        for worker, fault in sorted(found.items()):
+            if isinstance(fault, OSError):  # it went away meanwhile
+                continue
+            if isinstance(fault, BaseException):
+                raise ConfigurationError(f"Dask worker {worker}: cannot run Hindcast {terms.version}: {fault!r:.200}")
+            if fault:
+                raise ConfigurationError(f"Dask worker {worker}: {fault}")
 
     def _connect(self, settings: Settings) -> Any:
         address = settings.dask_address or self._cluster.scheduler_address
@@ -152,31 +173,3 @@ def run_call(function: str, arguments: tuple[object, ...]) -> Any:
     """Do a call; runs in a worker of Dask."""
     module, _, name = function.partition(":")
     return getattr(importlib.import_module(module), name)(*arguments)
-
-
-def describe_worker(probe: str) -> tuple[str, str | None, bool]:
-    """Version, fingerprint of the secret, and whether a file is seen; runs in a worker of Dask."""
-    return version("hindcast"), fingerprint_secret(load_settings()), Path(probe).exists()
-
-
-def _check_workers(client: Any, settings: Settings) -> None:
-    settings.staging_dir.mkdir(parents=True, exist_ok=True)
-    probe = settings.staging_dir / f".seen-by-dask-{uuid.uuid4().hex}"
-    probe.touch()
-    try:
-        found: dict[str, tuple[str, str | None, bool]] = client.run(describe_worker, str(probe.absolute()))
-    finally:
-        probe.unlink()
-    for worker, (its_version, fingerprint, is_seen) in sorted(found.items()):
-        if its_version != version("hindcast"):
-            raise ConfigurationError(
-                f"Dask worker {worker}: has Hindcast {its_version}, not {version('hindcast')}: install the same"
-            )
-        if not is_seen:
-            raise ConfigurationError(
-                f"Dask worker {worker}: does not see {settings.staging_dir.absolute()}: mount HINDCAST_HOME there, too"
-            )
-        if fingerprint != fingerprint_secret(settings):
-            raise ConfigurationError(
-                f"Dask worker {worker}: has another HINDCAST_PII_SECRET (or none) in its environment"
-            )

@@ -237,7 +237,7 @@ def _list_local(file: str) -> Iterator[tuple[str, str, int, str]]:
         if is_record_file(name) or root.is_file():
             if not _is_utf8(name):
                 raise ExportError(f"{os.fsencode(name)!r}: a file name that is not UTF-8; rename the file")
-            yield name, str(path), path.stat().st_size, _sha256(path)
+            yield name, str(path.absolute()), path.stat().st_size, _sha256(path)
 
 
 def _is_utf8(name: str) -> bool:

@@ -132,11 +132,13 @@ def make_plan(request: Request, settings: Settings, now: datetime) -> Plan:
 
 
 def save_plan(plan: Plan, folder: Path) -> Plan:
-    """Write the plan into its folder, or return the one that an earlier attempt wrote there (with its `latest`)."""
+    """Write the plan into its folder; with the `latest` of an earlier attempt there, whose export may have moved."""
     path = folder / "plan.json"
     if path.exists():
         earlier = load_plan(folder)
-        return msgspec.structs.replace(plan, latest=earlier.latest)
+        plan = msgspec.structs.replace(plan, latest=earlier.latest)
+        if plan == earlier:
+            return plan
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / "plan.json.new"
     aside.write_bytes(msgspec.json.encode(plan))

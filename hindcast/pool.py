@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 from hindcast.errors import WorkerDied
@@ -35,6 +36,9 @@ class Workers(Protocol):
 
     def map_unordered(self, function: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
         """Run many calls; results come as they are ready. The first error stops the handing out."""
+
+    def require_export(self, folder: Path) -> None:
+        """Raise ConfigurationError when somebody does not see the export of the plan in that folder."""
 
     def stop(self) -> None:
         """Hand out nothing more; afterwards nothing of ours is being done."""
@@ -62,6 +66,9 @@ class WorkerPool:
     def is_stopped(self) -> bool:
         """Whether every call would raise WorkersStopped."""
         return self._is_closed
+
+    def require_export(self, folder: Path) -> None:
+        """Nothing to look for: the processes of this machine see what we see."""
 
     def stop(self) -> None:
         """End the workers, also in the middle of a call, which then raises WorkersStopped. Safe to call twice."""

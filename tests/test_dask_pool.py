@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from dask_processes import dask_cluster
-from loading import load, query, stage
+from loading import load, make_event, query, stage, write_export
 
 from hindcast.dask_pool import DaskPool
 from hindcast.errors import ConfigurationError, GateError
@@ -129,6 +129,29 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
             stage_export(load_plan(folder), folder, other, lambda segment: None)
             workers[0].wait(timeout=10)
             assert rows_of(folder) == expected
+
+
+def test_an_export_that_workers_do_not_see_as_it_is_here_is_told_with_its_path(pool: DaskPool, tmp_path: Path) -> None:
+    file = write_export(tmp_path / "history.jsonl", map(make_event, range(9)))
+    _, folder, _ = stage(file)
+    pool.require_export(folder)
+    with file.open("a") as more:  # as if their folder held another file of that name
+        more.write("{}\n")
+    with pytest.raises(ConfigurationError, match=r"Dask worker tcp://.* sees .*/history\.jsonl with .* bytes, not"):
+        pool.require_export(folder)
+    file.unlink()
+    with pytest.raises(ConfigurationError, match=r"does not see the export's .*/history\.jsonl .*: put .* s3://"):
+        pool.require_export(folder)
+
+
+def test_an_export_that_moved_is_read_where_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HINDCAST_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    plan, folder, _ = stage(write_export(Path("history.jsonl"), map(make_event, range(9))))
+    Path("elsewhere").mkdir()
+    moved, same_folder, _ = stage(Path("history.jsonl").rename("elsewhere/history.jsonl"))
+    assert (same_folder, moved.latest) == (folder, plan.latest)
+    assert [part.location for part in load_plan(folder).parts] == [str(tmp_path / "elsewhere" / "history.jsonl")]
 
 
 def test_no_scheduler_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
