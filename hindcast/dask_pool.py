@@ -6,6 +6,7 @@ the target's address. A worker that dies loses nothing: Dask gives its call to a
 
 import contextlib
 import importlib
+import logging
 import threading
 import time
 import uuid
@@ -14,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from hindcast.dask_terms import Terms, find_fault, make_terms
+from hindcast.dask_terms import Terms, WorkerDiffers, find_fault, find_fault_once, make_terms
 from hindcast.errors import ConfigurationError, WorkerDied
 from hindcast.pool import WorkersStopped
 from hindcast.settings import Settings
 
 _STOPPED: Final = "the connection to the Dask cluster is closed: run again to go on"
 _WAIT_SECONDS: Final = 30
+_log = logging.getLogger(__name__)
 
 
 class DaskPool:
@@ -40,6 +42,7 @@ class DaskPool:
         self._dask: Any = distributed
         self._is_closed = False
         self._running: set[Any] = set()
+        self._refused: set[str] = set()
         self._lock = threading.Lock()
         self._cluster: Any = None
         self._probe = settings.staging_dir.absolute() / f".seen-by-dask-{uuid.uuid4().hex}"
@@ -97,18 +100,36 @@ class DaskPool:
 
     def call(self, function: str, *arguments: object) -> Any:
         """Run `package.module:function` on some worker and return its result; raises what it raised."""
-        return self._result(self._submit(function, arguments))
+        while True:
+            try:
+                return self._result(self._submit(function, arguments))
+            except WorkerDiffers as error:
+                self._refuse(error)
 
     def map_unordered(self, function: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
         """Run many calls on all workers; results come as they are ready. The first error stops the handing out."""
         waiting = iter(calls)
-        ahead = max(2 * self.threads, 2)  # a worker that is done finds the next call there
         ready = self._dask.as_completed(loop=self._client.loop)
-        for _ in range(ahead):
-            self._hand_out(function, waiting, ready)
+        handed_out: dict[Any, tuple[object, ...]] = {}
+
+        def hand_out(arguments: tuple[object, ...] | None) -> None:
+            if arguments is not None:
+                future = self._submit(function, arguments)
+                handed_out[future] = arguments
+                ready.add(future)
+
+        for _ in range(max(2 * self.threads, 2)):  # a worker that is done finds the next call there
+            hand_out(next(waiting, None))
         for future in ready:
-            self._hand_out(function, waiting, ready)
-            yield self._result(future)
+            arguments = handed_out.pop(future)
+            try:
+                result = self._result(future)
+            except WorkerDiffers as error:
+                self._refuse(error)
+                hand_out(arguments)
+                continue
+            hand_out(next(waiting, None))
+            yield result
 
     def require_export(self, folder: Path) -> None:
         """Raise ConfigurationError, with the path and what to do, when a worker does not see the plan's export."""
@@ -138,10 +159,15 @@ class DaskPool:
             ) from None
         return client
 
-    def _hand_out(self, function: str, waiting: Iterator[tuple[object, ...]], ready: Any) -> None:
-        arguments = next(waiting, None)
-        if arguments is not None:
-            ready.add(self._submit(function, arguments))
+    def _refuse(self, error: WorkerDiffers) -> None:
+        """Have a worker that came later leave the cluster; raises the error when no other is left."""
+        with self._lock:
+            if error.worker not in self._refused:
+                self._refused.add(error.worker)
+                _log.warning("%s; it is sent away, and its calls go to others", error)
+        self._client.retire_workers([error.worker])
+        if not set(self._client.nthreads()) - self._refused:
+            raise error
 
     def _submit(self, function: str, arguments: tuple[object, ...]) -> Any:
         with self._lock:
@@ -149,7 +175,7 @@ class DaskPool:
                 raise WorkersStopped(_STOPPED)
             # The key is shown on Dask's pages: the arguments, which hold the target's password, are not in it.
             key = f"{function.partition(':')[2]}-{uuid.uuid4().hex}"
-            future = self._client.submit(run_call, function, arguments, key=key, pure=False)
+            future = self._client.submit(run_call, self._terms, function, arguments, key=key, pure=False)
             self._running.add(future)
             return future
 
@@ -169,7 +195,12 @@ class DaskPool:
                 self._running.discard(future)
 
 
-def run_call(function: str, arguments: tuple[object, ...]) -> Any:
-    """Do a call; runs in a worker of Dask."""
+def run_call(terms: Terms, function: str, arguments: tuple[object, ...]) -> Any:
+    """Do a call; runs in a worker of Dask. Raises WorkerDiffers, having done nothing, when the terms are not met."""
+    fault = find_fault_once(terms)
+    if fault:
+        from distributed import get_worker
+
+        raise WorkerDiffers(get_worker().address, fault)
     module, _, name = function.partition(":")
     return getattr(importlib.import_module(module), name)(*arguments)

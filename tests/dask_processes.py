@@ -23,15 +23,22 @@ def dask_cluster(folder: Path, workers: int, **environment: str) -> Iterator[tup
         while not told.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         address = json.loads(told.read_text())["address"]
-        worker = ["dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
-        worker += ["--memory-limit", "0", "--local-directory", str(folder)]
         yield (
             address,
             [
-                stack.enter_context(_process(worker, folder / f"worker-{number}.log", environment))
+                stack.enter_context(dask_worker(folder, f"worker-{number}", address, **environment))
                 for number in range(workers)
             ],
         )
+
+
+@contextmanager
+def dask_worker(folder: Path, name: str, address: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker's process, ended afterwards; it may join a cluster that is at work."""
+    command = ["dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
+    command += ["--memory-limit", "0", "--local-directory", str(folder)]
+    with _process(command, folder / f"{name}.log", environment) as process:
+        yield process
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dask_processes import dask_cluster
+from dask_processes import dask_cluster, dask_worker
 from loading import load, make_event, query, stage, write_export
 
 from hindcast.dask_pool import DaskPool
@@ -169,6 +169,27 @@ def test_workers_with_another_secret_are_refused(
     monkeypatch.setenv("HINDCAST_PII_SECRET", "only here")
     with pytest.raises(ConfigurationError, match="another HINDCAST_PII_SECRET"):
         DaskPool(load_settings())
+
+
+def test_a_worker_that_comes_later_and_differs_is_sent_away_and_its_calls_go_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HINDCAST_HOME", str(tmp_path / "shared"))
+    with dask_cluster(tmp_path, 1) as (address, (first,)):
+        monkeypatch.setenv("HINDCAST_DASK_ADDRESS", address)
+        with DaskPool(load_settings()) as pool:
+            here = pool.call("test_dask_pool:tell_process", 0)
+            with dask_worker(tmp_path, "late", address, HINDCAST_PII_SECRET="another") as late:
+                calls = ((0.02,) for _ in range(2_000) if late.poll() is None)
+                assert set(pool.map_unordered("test_dask_pool:tell_process", calls)) == {here}
+                assert late.wait(timeout=10) == 0
+            assert "has another HINDCAST_PII_SECRET (or none) in its environment; it is sent away" in caplog.text
+            with dask_worker(tmp_path, "later", address, HINDCAST_MAX_MEMBER_BYTES="5") as later:
+                pool._client.wait_for_workers(2, timeout=20)
+                first.kill()
+                with pytest.raises(ConfigurationError, match="has another HINDCAST_MAX_DECOMPRESSION_RATIO or"):
+                    pool.call("test_dask_pool:tell_process", 0)
+                later.wait(timeout=10)
 
 
 def test_workers_that_do_not_see_the_staged_chunks_are_refused(

@@ -70,12 +70,16 @@ def bucket_of(settings: Settings) -> str:
     return settings.llma_s3_bucket or "llma"
 
 
-def open_store(settings: Settings) -> ObjectStore:
+def is_on_s3(settings: Settings) -> bool:
     """S3 when LLMA_S3_BUCKET is set or HINDCAST_OBJECT_STORE says so, else folders in HINDCAST_HOME."""
+    return settings.object_store == "s3" or (settings.object_store == "auto" and bool(settings.llma_s3_bucket))
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """The store that the settings name."""
     from hindcast.objects.local import LocalStore
     from hindcast.objects.s3 import S3Store
 
-    kind = settings.object_store
-    if kind == "s3" or (kind == "auto" and settings.llma_s3_bucket):
+    if is_on_s3(settings):
         return S3Store(settings.llma_s3_bucket)
     return LocalStore(settings.home / "objects", bucket_of(settings))
