@@ -22,6 +22,7 @@ from hindcast.settings import Settings
 
 _STOPPED: Final = "the connection to the Dask cluster is closed: run again to go on"
 _WAIT_SECONDS: Final = 30
+_LOOK_SECONDS: Final = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +42,9 @@ class DaskPool:
             ) from None
         self._dask: Any = distributed
         self._is_closed = False
+        self._mark = uuid.uuid4().hex  # of this pool's calls
         self._running: set[Any] = set()
+        self._is_cut_short = False  # calls were cancelled, and some of them may be under way
         self._refused: set[str] = set()
         self._lock = threading.Lock()
         self._cluster: Any = None
@@ -84,15 +87,13 @@ class DaskPool:
         """Hand out nothing more, and wait for the calls under way: nobody can end those. Safe to call twice."""
         with self._lock:
             was_closed, self._is_closed = self._is_closed, True
-            running = list(self._running)
         if was_closed:
             return
-        until = time.monotonic() + _WAIT_SECONDS
-        for future in running:
-            with contextlib.suppress(TimeoutError, self._dask.CancelledError):
-                future.exception(timeout=max(until - time.monotonic(), 0.01))
         client = getattr(self, "_client", None)
         if client is not None:
+            with contextlib.suppress(OSError, self._dask.comm.CommClosedError):  # the scheduler is gone
+                self._cancel(self._running)
+                self._wait_for_calls()
             client.close()
         if self._cluster is not None:
             self._cluster.close()
@@ -107,7 +108,7 @@ class DaskPool:
                 self._refuse(error)
 
     def map_unordered(self, function: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
-        """Run many calls on all workers; results come as they are ready. The first error stops the handing out."""
+        """Run many calls on all workers; results come as they are ready. After an error none is begun."""
         waiting = iter(calls)
         ready = self._dask.as_completed(loop=self._client.loop)
         handed_out: dict[Any, tuple[object, ...]] = {}
@@ -118,18 +119,21 @@ class DaskPool:
                 handed_out[future] = arguments
                 ready.add(future)
 
-        for _ in range(max(2 * self.threads, 2)):  # a worker that is done finds the next call there
-            hand_out(next(waiting, None))
-        for future in ready:
-            arguments = handed_out.pop(future)
-            try:
-                result = self._result(future)
-            except WorkerDiffers as error:
-                self._refuse(error)
-                hand_out(arguments)
-                continue
-            hand_out(next(waiting, None))
-            yield result
+        try:
+            for _ in range(max(2 * self.threads, 2)):  # a worker that is done finds the next call there
+                hand_out(next(waiting, None))
+            for future in ready:
+                arguments = handed_out.pop(future)
+                try:
+                    result = self._result(future)
+                except WorkerDiffers as error:
+                    self._refuse(error)
+                    hand_out(arguments)
+                    continue
+                hand_out(next(waiting, None))
+                yield result
+        finally:
+            self._cancel(handed_out)
 
     def require_export(self, folder: Path) -> None:
         """Raise ConfigurationError, with the path and what to do, when a worker does not see the plan's export."""
@@ -169,12 +173,30 @@ class DaskPool:
         if not set(self._client.nthreads()) - self._refused:
             raise error
 
+    def _cancel(self, futures: Iterable[Any]) -> None:
+        """What has not begun never will; what is under way goes on, and nobody hears of it."""
+        with self._lock:
+            gone = [future for future in futures if future in self._running]
+            self._running.difference_update(gone)
+            self._is_cut_short |= bool(gone)
+        if gone:
+            self._client.cancel(gone)
+
+    def _wait_for_calls(self) -> None:
+        """Return when no worker does a call of ours, or after a while."""
+        until = time.monotonic() + _WAIT_SECONDS
+        quiet = 0
+        while self._is_cut_short and quiet < 2 and time.monotonic() < until:  # twice: what was sent may be on its way
+            found = self._client.run(is_at_work, self._mark, on_error="ignore")
+            quiet = 0 if any(found.values()) else quiet + 1
+            time.sleep(_LOOK_SECONDS)
+
     def _submit(self, function: str, arguments: tuple[object, ...]) -> Any:
         with self._lock:
             if self._is_closed:
                 raise WorkersStopped(_STOPPED)
             # The key is shown on Dask's pages: the arguments, which hold the target's password, are not in it.
-            key = f"{function.partition(':')[2]}-{uuid.uuid4().hex}"
+            key = f"{function.partition(':')[2]}-{self._mark}-{uuid.uuid4().hex}"
             future = self._client.submit(run_call, self._terms, function, arguments, key=key, pure=False)
             self._running.add(future)
             return future
@@ -191,6 +213,8 @@ class DaskPool:
                 raise WorkersStopped(_STOPPED) from error
             raise WorkerDied("the Dask cluster went away during a call; run again to go on") from error
         finally:
+            if not future.done():  # interrupted while waiting
+                self._cancel([future])
             with self._lock:
                 self._running.discard(future)
 
@@ -204,3 +228,8 @@ def run_call(terms: Terms, function: str, arguments: tuple[object, ...]) -> Any:
         raise WorkerDiffers(get_worker().address, fault)
     module, _, name = function.partition(":")
     return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def is_at_work(mark: str, dask_worker: Any) -> bool:
+    """Whether the worker does a call whose key holds the mark; runs in a worker of Dask."""
+    return any(mark in str(task.key) for task in dask_worker.state.all_running_tasks)

@@ -60,6 +60,16 @@ def tell_process(seconds: float) -> int:
     return os.getpid()
 
 
+def begin_call(folder: str, number: int) -> None:
+    """Take a second, and leave a file that says how far it came; the first call is refused."""
+    if number == 0:
+        raise GateError("call 0 is refused")
+    began = Path(folder) / f"{number}-began"
+    began.touch()
+    time.sleep(1)
+    began.rename(began.with_name(f"{number}-ended"))
+
+
 def call_quietly(pool: DaskPool) -> None:
     with contextlib.suppress(WorkersStopped):
         pool.call("test_dask_pool:tell_process", 0.5)
@@ -190,6 +200,19 @@ def test_a_worker_that_comes_later_and_differs_is_sent_away_and_its_calls_go_to_
                 with pytest.raises(ConfigurationError, match="has another HINDCAST_MAX_DECOMPRESSION_RATIO or"):
                     pool.call("test_dask_pool:tell_process", 0)
                 later.wait(timeout=10)
+
+
+def test_after_an_error_what_was_handed_out_is_not_begun_and_not_waited_for(pool: DaskPool, tmp_path: Path) -> None:
+    (tmp_path / "began").mkdir()
+    calls = [(str(tmp_path / "began"), number) for number in range(8)]
+    with pytest.raises(GateError, match="call 0 is refused"):
+        list(pool.map_unordered("test_dask_pool:begin_call", calls))
+    assert not pool._running
+    began = time.monotonic()
+    pool.stop()
+    assert time.monotonic() - began < 5  # one call of a second may be under way, and is waited for
+    found = sorted(path.name for path in (tmp_path / "began").iterdir())
+    assert len(found) < 8 and all(name.endswith("-ended") for name in found)
 
 
 def test_workers_that_do_not_see_the_staged_chunks_are_refused(
