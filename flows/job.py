@@ -18,7 +18,7 @@ from hindcast.findings import Findings, begin
 from hindcast.governor import govern
 from hindcast.ledger import load_run, sum_counts
 from hindcast.manifest import Manifest, group_chunks, load_manifest
-from hindcast.plan import Request, load_plan
+from hindcast.plan import Request, follow_plan, load_plan
 from hindcast.pool import Workers, shared_pool
 from hindcast.settings import Settings, load_settings
 from hindcast.writer_lock import WriterLock, hold_target
@@ -64,7 +64,8 @@ class Job:
         assert findings.plan and findings.folder and findings.run
         groups = group_chunks(self.manifest.chunks, numbers, RECORDS_A_TASK)
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
-        return load_tasks(findings.plan, findings.folder, findings.run, self.url, groups), sizes
+        calls = load_tasks(findings.plan, findings.folder, findings.run, self.url, groups)
+        return [replace(call, seal=self.manifest.seal) for call in calls], sizes
 
     def bytes_of(self, numbers: Iterable[int]) -> int:
         """How many bytes of the export, decompressed, these chunks were."""
@@ -155,6 +156,7 @@ def find_job(job: Job, run_id: str) -> None:
         findings.counts = sum_counts(connection, findings.run.run_id)
     findings.label = f"-verify-{findings.started_at:%Y%m%dT%H%M%S}"
     findings.folder = job.settings.staging_dir / f"{row['dataset']}-{row['plan_hash'][:16]}"
+    follow_plan(findings.folder)
     findings.plan, findings.manifest = load_plan(findings.folder), load_manifest(findings.folder)
     findings.request = replace(findings.request, file=row["export"], operator=row["operator"])
     findings.first_byte_at = time.time()

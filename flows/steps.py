@@ -107,7 +107,8 @@ def compare(job: Job) -> None:
     assert findings.folder
     calls = load_tasks(findings.plan, findings.folder, no_run, job.url, groups)
     with timed(findings, "compare"):
-        futures = [compare_chunks.submit(call, job.pool) for call in calls]
+        seal = job.manifest.seal
+        futures = [compare_chunks.submit(replace(call, seal=seal), job.pool) for call in calls]
         progress = StepProgress("compare", len(futures), "groups")
         findings.comparison = merge_comparisons(list(gather(futures, [1] * len(futures), progress)))
 

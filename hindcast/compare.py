@@ -1,12 +1,10 @@
 """Compare: what a load would do, event by event, without doing it."""
 
 from collections import Counter
-from pathlib import Path
 
 from hindcast.database import connect
 from hindcast.known import ask_table
 from hindcast.load import LoadTask
-from hindcast.manifest import load_manifest
 from hindcast.people_links import assign_people
 from hindcast.settings import load_settings
 from hindcast.staged_rows import read_staged_rows
@@ -17,8 +15,7 @@ Comparison = dict[tuple[str, str], dict[str, int]]
 
 def compare_chunks(task: LoadTask) -> Comparison:
     """Count new, already_there and conflicting events by (month, type); runs in a worker. Reads only."""
-    folder = Path(task.folder)
-    manifest = load_manifest(folder)
+    folder, manifest = task.staged, task.read_manifest()
     counted: dict[tuple[str, str], Counter[str]] = {}
     with connect(task.url, load_settings()) as connection:
         for number in task.chunks:

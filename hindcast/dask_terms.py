@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hindcast.errors import ConfigurationError
 from hindcast.objects.store import bucket_of, is_on_s3
-from hindcast.plan import Plan, fingerprint_secret, load_plan
+from hindcast.plan import Plan, fingerprint_secret, follow_plan, load_plan
 from hindcast.settings import Settings, load_settings
+from hindcast.staged_files import local_folder
 from hindcast.storage import is_s3
 
 
@@ -26,6 +27,7 @@ class Terms:
     secret: str | None
     bounds: tuple[float, int]
     objects: str
+    staging: str
     probe: str
     folder: str | None = None
 
@@ -43,7 +45,14 @@ class WorkerDiffers(ConfigurationError):
 
 def make_terms(settings: Settings, probe: Path) -> Terms:
     """The terms of this process."""
-    return Terms(_own_version(), fingerprint_secret(settings), _bounds(settings), _objects(settings), str(probe))
+    return Terms(
+        _own_version(),
+        fingerprint_secret(settings),
+        _bounds(settings),
+        _objects(settings),
+        settings.staging,
+        str(probe),
+    )
 
 
 def find_fault(terms: Terms) -> str | None:
@@ -64,10 +73,16 @@ def _list_faults(terms: Terms, settings: Settings) -> Iterator[str]:
         yield "has another HINDCAST_PII_SECRET (or none) in its environment"
     if terms.bounds != _bounds(settings):
         yield "has another HINDCAST_MAX_DECOMPRESSION_RATIO or HINDCAST_MAX_MEMBER_BYTES in its environment"
-    if not Path(terms.probe).exists():
+    if terms.staging != settings.staging:
+        yield f"has HINDCAST_STAGING {settings.staging!r}, not {terms.staging!r}: set the same on every host"
+    if not terms.staging and not Path(terms.probe).exists():
         yield f"does not see {Path(terms.probe).parent}: mount HINDCAST_HOME there, too"
     if terms.folder:
-        plan = load_plan(Path(terms.folder))
+        folder = local_folder(terms.folder)
+        follow_plan(folder)
+        plan = load_plan(folder)
+        if plan.format == "llm_analytics" and terms.staging and not is_on_s3(settings):
+            yield "would keep large values on its own disk: with HINDCAST_STAGING on S3 set LLMA_S3_BUCKET, too"
         if plan.format == "llm_analytics" and terms.objects != _objects(settings):
             yield f"keeps large values in {_objects(settings)}, not {terms.objects}: set LLMA_S3_BUCKET for all hosts"
         yield from _list_unseen(plan)

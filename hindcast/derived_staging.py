@@ -18,6 +18,7 @@ from hindcast.event import Event
 from hindcast.event_columns import EventColumns
 from hindcast.formats.base import Format
 from hindcast.formats.derived_events import Derived
+from hindcast.staged_files import fetch_staged, keep_staged
 from hindcast.staging import SCHEMA, StagedChunk, segment_path
 from hindcast.times import from_microseconds
 
@@ -96,7 +97,7 @@ class DerivedStager:
 
 def read_candidates(folder: Path, segment: int, group: int, columns: list[str] | None = None) -> pa.Table:
     """The candidates of one chunk, in file order; lines are within the segment."""
-    path = segment_path(folder, segment, SUFFIX)
+    path = fetch_staged(segment_path(folder, segment, SUFFIX))
     try:
         with pq.ParquetFile(path) as file:
             return file.read_row_group(group, columns=columns, use_threads=False)
@@ -117,11 +118,12 @@ CHOSEN_SCHEMA: Final = pa.schema(
 def write_chosen(folder: Path, chosen: pa.Table) -> None:
     """Write which candidates count, ordered by chunk and row."""
     pq.write_table(chosen, folder / "derived.parquet")
+    keep_staged(folder / "derived.parquet")
 
 
 def read_chosen(folder: Path, chunk: int) -> list[dict[str, Any]]:
     """The candidates of a chunk that count, as rows of CHOSEN_SCHEMA."""
-    path = folder / "derived.parquet"
+    path = fetch_staged(folder / "derived.parquet")
     table, firsts = _load_chosen(path, path.stat().st_mtime_ns)
     begin, end = firsts.get(chunk, (0, 0))
     return list(table.slice(begin, end - begin).to_pylist())

@@ -8,14 +8,16 @@ from pathlib import Path
 from hindcast.errors import ExportError, RecordError
 from hindcast.export import DAMAGE, Bounds, Part, open_part
 from hindcast.formats.base import Context
+from hindcast.llm_staging import BODIES
 from hindcast.manifest import Manifest, seal_manifest
 from hindcast.part_records import iter_records
 from hindcast.plan import Plan, check_unchanged, load_plan
 from hindcast.pool import Workers
 from hindcast.records import Batch, RawRecord, iter_batches, iter_lines
 from hindcast.settings import Settings, load_settings
+from hindcast.staged_files import fetch_all, local_folder
 from hindcast.stager import Stager, fewer_collections
-from hindcast.staging import Segment, read_segment
+from hindcast.staging import Segment, find_staged
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,16 @@ def stage_export(plan: Plan, folder: Path, pool: Workers, on_progress: Callable[
     Raises ExportError when a part changed while it was read.
     """
     tasks = list_segments(plan)
+    staged = find_staged(folder, [task.number for task in tasks])
     if plan.limit is None:
-        waiting = []
-        for task in tasks:
-            segment = read_segment(folder, task.number)
-            if segment:
-                on_progress(segment)
-            else:
-                waiting.append((str(folder), task))
+        for segment in staged.values():
+            on_progress(segment)
+        waiting = ((str(folder), task) for task in tasks if task.number not in staged)
         for segment in pool.map_unordered("hindcast.extract:stage_segment", waiting):
             on_progress(segment)
     else:
         tasks = _stage_limited(plan.limit, tasks, folder, pool, on_progress)
+    fetch_all(folder, but=BODIES)
     with ThreadPoolExecutor(1) as aside:  # the second look at the parts is hashing, which lets sealing go on
         unchanged = aside.submit(check_unchanged, plan)
         return seal_manifest(plan, folder, [task.number for task in tasks], unchanged.result)
@@ -67,12 +67,12 @@ def list_segments(plan: Plan) -> list[SegmentTask]:
 
 def stage_segment(folder: str, task: SegmentTask) -> Segment:
     """Stage one segment; runs in a worker. Its files appear whole or not at all."""
-    plan = load_plan(Path(folder))
-    settings = load_settings()
+    place, settings = local_folder(folder), load_settings()
+    plan = load_plan(place)
     part = plan.parts[task.part_index]
     bounds = Bounds(settings.max_decompression_ratio, settings.max_member_bytes)
     segment = Segment(task.number, part.name, task.start)
-    stager = Stager(plan, Path(folder), segment, make_context(plan, settings))
+    stager = Stager(plan, place, segment, make_context(plan, settings))
     with fewer_collections(), stager:
         for batch in _read_batches(part, task, plan, bounds, stager):
             stager.add(batch)
@@ -100,7 +100,7 @@ def _stage_limited(
 ) -> list[SegmentTask]:
     done: list[SegmentTask] = []
     for task in tasks:
-        segment = read_segment(folder, task.number)
+        segment = find_staged(folder, [task.number]).get(task.number)
         if segment is None:
             limited = SegmentTask(task.number, task.part_index, task.start, task.end, limit)
             segment = pool.call("hindcast.extract:stage_segment", str(folder), limited)

@@ -22,7 +22,8 @@ from hindcast.objects.content import BUFFER_BYTES
 from hindcast.objects.multipart import MultipartObject
 from hindcast.objects.teams import key_of
 from hindcast.repeats import ChunkPlace, Repeat
-from hindcast.staging import read_chunk, segment_path
+from hindcast.staged_files import fetch_staged
+from hindcast.staging import find_optional, read_chunk, segment_path
 
 BODIES: Final = "objects"
 INDEX: Final = "objects.jsonl"
@@ -106,7 +107,7 @@ class ObjectStager:
 
 def read_staged_objects(folder: Path, segment: int) -> dict[int, StagedObject]:
     """The objects of a segment by the lines of their records, counted within the segment."""
-    path = segment_path(folder, segment, INDEX)
+    path = find_optional(folder, segment, INDEX)
     try:
         return _read_index(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
@@ -115,7 +116,7 @@ def read_staged_objects(folder: Path, segment: int) -> dict[int, StagedObject]:
 
 def open_bodies(folder: Path, segment: int) -> IO[bytes]:
     """The file with the bytes of a segment's objects; raises ExportError when it is gone."""
-    path = segment_path(folder, segment, BODIES)
+    path = fetch_staged(segment_path(folder, segment, BODIES))
     try:
         return path.open("rb", buffering=0)
     except FileNotFoundError:

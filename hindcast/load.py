@@ -19,15 +19,17 @@ from hindcast.conflicts import Conflict
 from hindcast.copying import copy_rows
 from hindcast.database import connect
 from hindcast.derived_keys import make_derived
-from hindcast.errors import GateError, StoreUnavailable
+from hindcast.errors import ExportError, GateError, StoreUnavailable
 from hindcast.known import KnownRow, Verdict, ask_table, holds_some
 from hindcast.ledger import Counts
 from hindcast.llm_objects import ObjectsSwept, PutObjects, put_objects
-from hindcast.manifest import Chunk, load_manifest, read_conflicts
+from hindcast.manifest import Chunk, Manifest, load_manifest, read_conflicts
 from hindcast.pace import Pace
 from hindcast.people_links import assign_people
 from hindcast.settings import load_settings
+from hindcast.staged_files import fetch_again, local_folder
 from hindcast.staged_rows import StagedRows, read_staged_rows
+from hindcast.staging import SEALED_FILES
 from hindcast.times import to_microseconds
 
 
@@ -44,6 +46,22 @@ class LoadTask:
     asks_own_ids: bool = True  # False: the table held none of this source when the run began
     not_after: float | None = None  # epoch seconds; no chunk is begun from then on
     pace: str | None = None  # path of the pace's file
+    seal: str = ""  # the manifest's
+
+    @property
+    def staged(self) -> Path:
+        """This host's copy of the folder."""
+        return local_folder(self.folder)
+
+    def read_manifest(self) -> Manifest:
+        """The manifest that the call was made by; raises ExportError when the export was sealed differently since."""
+        manifest = load_manifest(self.staged)
+        if self.seal and manifest.seal != self.seal:  # this host's copy may be of an earlier attempt
+            fetch_again(self.staged, SEALED_FILES)
+            manifest = load_manifest(self.staged)
+            if manifest.seal != self.seal:
+                raise ExportError(f"{self.staged}/manifest.json: sealed anew meanwhile; run again")
+        return manifest
 
 
 class Loaded(NamedTuple):
@@ -64,8 +82,7 @@ def load_and_prove(task: LoadTask) -> list[Loaded]:
     Returns the chunks begun before `not_after`: as many as were given unless that came first.
     Safe to call again after any error; raises GateError when a row contradicts the table and that is to fail.
     """
-    folder = Path(task.folder)
-    manifest = load_manifest(folder)
+    folder, manifest = task.staged, task.read_manifest()
     conflicts: dict[int, list[Conflict]] = {}
     for conflict in read_conflicts(folder):
         conflicts.setdefault(conflict.chunk, []).append(conflict)

@@ -24,6 +24,7 @@ from hindcast.llm_staging import tell_objects_apart
 from hindcast.people import settle_people
 from hindcast.plan import Plan
 from hindcast.repeats import ChunkPlace, Repeat, find_repeats
+from hindcast.staged_files import fetch_staged, keep_staged
 from hindcast.staging import Segment, StagedChunk, count_months, read_chunk, read_segment
 
 # Rows of two records each, in memory.
@@ -105,6 +106,7 @@ def seal_manifest(
     confirm()
     aside = folder / "manifest.json.new"
     aside.write_bytes(msgspec.json.encode(manifest))
+    keep_staged(aside, "manifest.json")
     aside.rename(folder / "manifest.json")
     return manifest
 
@@ -122,7 +124,7 @@ def place_chunks(segments: Sequence[Segment]) -> list[Chunk]:
 def load_manifest(folder: Path) -> Manifest:
     """Read a sealed manifest; raises ExportError when it is missing or not what was sealed."""
     try:
-        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(fetch_staged(folder / "manifest.json").read_bytes(), type=Manifest)
     except FileNotFoundError:
         raise ExportError(f"{folder}: holds no sealed manifest; run the backfill again to stage the export") from None
     if _compute_seal(manifest) != manifest.seal:
@@ -153,7 +155,7 @@ def group_chunks(
 
 def read_repeats(folder: Path, chunk: int) -> dict[int, bool]:
     """The rows of a chunk that repeat another record: row -> whether it is a conflict."""
-    path = folder / "repeats.parquet"
+    path = fetch_staged(folder / "repeats.parquet")
     chunks, rows, is_conflict = _load_repeats(path, path.stat().st_mtime_ns)
     first, end = np.searchsorted(chunks, [chunk, chunk + 1])
     return dict(zip(rows[first:end].tolist(), is_conflict[first:end].tolist(), strict=True))
@@ -161,7 +163,7 @@ def read_repeats(folder: Path, chunk: int) -> dict[int, bool]:
 
 def read_conflicts(folder: Path) -> list[Conflict]:
     """Conflicts within the export, in file order."""
-    return msgspec.json.Decoder(Conflict).decode_lines((folder / "conflicts.jsonl").read_bytes())
+    return msgspec.json.Decoder(Conflict).decode_lines(fetch_staged(folder / "conflicts.jsonl").read_bytes())
 
 
 @lru_cache(maxsize=2)
@@ -251,6 +253,8 @@ def _write_repeats(folder: Path, chunks: list[Chunk], repeats: list[Repeat]) -> 
         for first in range(0, len(contradicting), _CONFLICTS_AT_ONCE):
             for conflict in _describe(folder, chunks, contradicting[first : first + _CONFLICTS_AT_ONCE]):
                 file.write(msgspec.json.encode(conflict) + b"\n")
+    keep_staged(folder / "repeats.parquet")
+    keep_staged(folder / "conflicts.jsonl")
 
 
 def _describe(folder: Path, chunks: list[Chunk], repeats: list[Repeat]) -> Iterator[Conflict]:

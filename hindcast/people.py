@@ -25,6 +25,7 @@ from hindcast.errors import ExportError
 from hindcast.event import Event
 from hindcast.formats import find_format
 from hindcast.settings import load_settings
+from hindcast.staged_files import fetch_staged, keep_staged
 from hindcast.staging import segment_path
 from hindcast.times import to_microseconds
 
@@ -113,6 +114,7 @@ def settle_people(source: str, folder: Path, segments: Sequence[int]) -> None:
     secret = load_settings().pii_secret
     key = secret.get_secret_value().encode() if secret else b""
     _write(settling.rows(key), _PEOPLE, folder / "people.parquet")
+    keep_staged(folder / "people.parquet")
 
 
 @dataclass(frozen=True, order=True)
@@ -218,7 +220,7 @@ _MOST_COLLISIONS: Final = 8
 
 def load_people(folder: Path) -> People:
     """Read the persons of a sealed export; raises ExportError when they are missing."""
-    path = folder / "people.parquet"
+    path = fetch_staged(folder / "people.parquet")
     try:
         return _load_people(path, path.stat().st_mtime_ns)
     except FileNotFoundError:

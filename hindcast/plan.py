@@ -1,6 +1,8 @@
 """The plan: what is to be imported and how. Its hash is the run's identity: the same plan resumes the same run."""
 
+import fcntl
 import hashlib
+import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -18,7 +20,8 @@ from hindcast.formats.base import read_options
 from hindcast.objects.store import bucket_of
 from hindcast.part_records import iter_records
 from hindcast.settings import Settings
-from hindcast.staging import EVENTS_SUFFIX
+from hindcast.staged_files import is_kept, keep_first, keep_staged, read_kept
+from hindcast.staging import EVENTS_SUFFIX, SEALED_FILES
 from hindcast.times import FUTURE_TOLERANCE
 from hindcast.window import parse_window
 
@@ -133,23 +136,52 @@ def make_plan(request: Request, settings: Settings, now: datetime) -> Plan:
 
 def save_plan(plan: Plan, folder: Path) -> Plan:
     """Write the plan into its folder; with the `latest` of an earlier attempt there, whose export may have moved."""
+    is_known = follow_plan(folder)
     path = folder / "plan.json"
-    if path.exists():
-        earlier = load_plan(folder)
-        plan = msgspec.structs.replace(plan, latest=earlier.latest)
-        if plan == earlier:
-            return plan
+    earlier = load_plan(folder) if path.exists() else plan
+    plan = msgspec.structs.replace(plan, latest=earlier.latest)
+    if path.exists() and plan == earlier and (is_known or not is_kept()):
+        return plan
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / "plan.json.new"
     aside.write_bytes(msgspec.json.encode(plan))
+    if is_known:
+        keep_staged(aside, path.name)
+    elif is_kept() and not keep_first(aside, path.name):  # another host was first
+        return save_plan(plan, folder)
     aside.rename(path)
     return plan
 
 
+def follow_plan(folder: Path) -> bool:
+    """Make this host's copy of a staging folder one of the plan that is on S3; False when there is none.
+
+    Files staged for an earlier plan, with another `latest`, are removed here.
+    """
+    found = read_kept(folder / "plan.json")
+    if found is None:
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:  # workers of this host may come at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = folder / "plan.json"
+        if not path.exists() or path.read_bytes() != found:
+            if not path.exists() or load_plan(folder).latest != msgspec.json.decode(found, type=Plan).latest:
+                for stale in (*folder.glob("segment-*"), *(folder / name for name in SEALED_FILES)):
+                    stale.unlink(missing_ok=True)
+            aside = folder / f"plan.json.fetched-{os.getpid()}"
+            aside.write_bytes(found)
+            aside.rename(path)
+    return True
+
+
 def load_plan(folder: Path) -> Plan:
     """Read the plan of a staging folder; raises ExportError when there is none."""
+    path = folder / "plan.json"
+    if is_kept() and not path.exists():
+        follow_plan(folder)
     try:
-        return msgspec.json.decode((folder / "plan.json").read_bytes(), type=Plan)
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
     except FileNotFoundError:
         raise ExportError(f"{folder}: holds no staged export any more; run the backfill again to stage it") from None
 

@@ -1,11 +1,12 @@
 """Every setting, its environment variable, default and meaning. Read when asked for, never at import time."""
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hindcast.errors import ConfigurationError
@@ -43,6 +44,9 @@ class Settings(BaseSettings):
     )
     dask_workers: Annotated[int, Field(ge=0, le=256)] = Field(
         0, description="workers of a temporary Dask cluster on this machine, to try it; 0 = none"
+    )
+    staging: str = Field(
+        "", description="s3://bucket/prefix for staged chunks, for hosts without a shared folder; empty = HINDCAST_HOME"
     )
     segment_bytes: Annotated[int, Field(ge=1024)] = Field(
         48 * 1024 * 1024, description="plain files are decoded in byte ranges of this size, in parallel"
@@ -225,6 +229,13 @@ class Settings(BaseSettings):
     acceptance_largest_download: Annotated[int, Field(ge=1)] = Field(
         1024 * 1024, description="acceptance, production mode: values of more bytes are not downloaded"
     )
+
+    @field_validator("staging")
+    @classmethod
+    def _check_staging(cls, value: str) -> str:
+        if value and not re.fullmatch(r"s3://[^/]+(/[^/]+)*/?", value):
+            raise ValueError("expected s3://bucket or s3://bucket/prefix, or nothing for HINDCAST_HOME/staging")
+        return value.rstrip("/")
 
     @property
     def staging_dir(self) -> Path:

@@ -17,7 +17,7 @@ from hindcast.extract import make_context
 from hindcast.formats import find_format
 from hindcast.known import KnownRow, fetch_by_id
 from hindcast.load import LoadTask
-from hindcast.manifest import Manifest, load_manifest, read_repeats
+from hindcast.manifest import Manifest, read_repeats
 from hindcast.part_records import iter_records
 from hindcast.people_links import identify_person
 from hindcast.plan import Plan, load_plan
@@ -49,8 +49,8 @@ def spot_check(task: LoadTask, count: int) -> SpotResult:
 
     Raises ExportError when the export is gone or changed.
     """
-    folder, settings = Path(task.folder), load_settings()
-    plan, manifest = load_plan(folder), load_manifest(folder)
+    folder, settings = task.staged, load_settings()
+    plan, manifest = load_plan(folder), task.read_manifest()
     with connect(task.url, settings) as connection:
         lines = connection.execute(
             "SELECT part, line FROM import_conflicts WHERE run_id = %s AND NOT is_replaced", (task.run_id,)

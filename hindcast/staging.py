@@ -16,8 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from hindcast.errors import ExportError
+from hindcast.staged_files import fetch_named, fetch_staged, is_kept, keep_staged, list_kept
 
 EVENTS_SUFFIX: Final = "arrow"
+SEALED_FILES: Final = ("repeats.parquet", "conflicts.jsonl", "derived.parquet", "people.parquet", "manifest.json")
 KEPT_OF_REJECT: Final = 2_000  # characters of raw text kept with a reject
 SCHEMA: Final = pa.schema(
     [
@@ -90,6 +92,7 @@ class Segment(msgspec.Struct):
     notes: dict[str, int] = {}
     unknown_properties: dict[str, int] = {}
     is_damaged: bool = False
+    files: list[str] = []  # suffixes of its files, besides `json`
 
 
 def segment_path(folder: Path, number: int, suffix: str) -> Path:
@@ -101,12 +104,48 @@ def seal_segment(folder: Path, segment: Segment) -> None:
     """Declare a segment whole: its facts appear in one rename after its data."""
     path = segment_path(folder, segment.number, "json")
     aside = path.with_suffix(f".new-{os.getpid()}")
+    segment.files = [name for name in _SUFFIXES if segment_path(folder, segment.number, name).exists()]
     aside.write_bytes(msgspec.json.encode(segment))
+    keep_segment(folder, segment, aside)
     aside.rename(path)
 
 
+def keep_segment(folder: Path, segment: Segment, facts: Path) -> None:
+    """Put a segment's files on S3 where staged files are kept there, its facts last."""
+    if is_kept():
+        for suffix in segment.files:
+            keep_staged(segment_path(folder, segment.number, suffix))
+        keep_staged(facts, segment_path(folder, segment.number, "json").name)
+
+
+def find_staged(folder: Path, numbers: list[int]) -> dict[int, Segment]:
+    """The segments that are whole; where staged files are kept on S3, those that are whole there."""
+    if not is_kept():
+        found = {number: read_segment(folder, number) for number in numbers}
+        return {number: segment for number, segment in found.items() if segment}
+    kept = list_kept(folder)
+    names = {number: segment_path(folder, number, "json").name for number in numbers}
+    fetch_named(folder, kept & set(names.values()))
+    whole = {}
+    for number in numbers:
+        segment = read_segment(folder, number)
+        if segment and _is_here_or_kept(folder, segment, kept):
+            whole[number] = segment
+    return whole
+
+
+def _is_here_or_kept(folder: Path, segment: Segment, kept: set[str]) -> bool:
+    paths = [segment_path(folder, segment.number, suffix) for suffix in (*segment.files, "json")]
+    if segment.files and all(path.name in kept for path in paths):
+        return True
+    is_here = bool(segment.files) and all(path.exists() for path in paths)
+    if is_here:  # staged before there was the setting, or deleted on S3 since
+        keep_segment(folder, segment, paths[-1])
+    return is_here
+
+
 def read_segment(folder: Path, number: int) -> Segment | None:
-    """A segment's facts, None when it is not (wholly) staged."""
+    """A segment's facts, None when it is not (wholly) staged here."""
     path = segment_path(folder, number, "json")
     return msgspec.json.decode(path.read_bytes(), type=Segment) if path.exists() else None
 
@@ -136,7 +175,7 @@ class ChunkWriter:
 
 def read_chunk(folder: Path, segment: int, row_group: int, columns: list[str] | None = None) -> pa.Table:
     """The events of one chunk, in file order; of `columns`, in the schema's order, when they are named."""
-    path = segment_path(folder, segment, EVENTS_SUFFIX)
+    path = fetch_staged(segment_path(folder, segment, EVENTS_SUFFIX))
     fields = None if columns is None else sorted(SCHEMA.get_field_index(name) for name in columns)
     options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
     try:
@@ -176,10 +215,23 @@ def count_months(events: pa.Table) -> Counter[tuple[str, str]]:
 
 def read_rejects(folder: Path, number: int) -> list[Reject]:
     """A segment's rejects in file order."""
-    path = segment_path(folder, number, "rejects.jsonl")
+    path = fetch_staged(segment_path(folder, number, "rejects.jsonl"))
     return _REJECT.decode_lines(path.read_bytes()) if path.exists() else []
 
 
+def find_optional(folder: Path, number: int, suffix: str) -> Path:
+    """Path of a file that some segments have; fetched when this one has it and it is not here."""
+    path = segment_path(folder, number, suffix)
+    if is_kept() and not path.exists():
+        fetch_staged(segment_path(folder, number, "json"))
+        segment = read_segment(folder, number)
+        if segment and suffix in segment.files:
+            fetch_staged(path)
+    return path
+
+
+# Of all kinds of files that a segment may have.
+_SUFFIXES: Final = (EVENTS_SUFFIX, "rejects.jsonl", "derived.parquet", "objects", "objects.jsonl", "people.parquet")
 _REJECT: Final = msgspec.json.Decoder(Reject)
 _CUT_WORD_LENGTH: Final = 320
 _CUT_WORD: Final = re.compile(r"[^\s\"',:;]{1,320}\Z")

@@ -7,7 +7,6 @@ it is now; the loader's counters are not asked.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from hindcast.archived_ids import ArchivedIds
 from hindcast.chunk_proof import KEPT_DIFFERENCES, ChunkProof, Difference, ProvedRun, prove_chunk
@@ -15,7 +14,7 @@ from hindcast.database import connect
 from hindcast.derived_proof import DerivedProof
 from hindcast.llm_proof import KEPT_FAULTS, ObjectProof
 from hindcast.load import LoadTask
-from hindcast.manifest import Manifest, load_manifest
+from hindcast.manifest import Manifest
 from hindcast.settings import load_settings
 
 
@@ -39,11 +38,10 @@ class Verification:
 
 def verify_chunks(task: LoadTask) -> list[ChunkProof]:
     """Compare chunks with the table, row by row; runs in a worker. Reads only."""
-    folder = Path(task.folder)
-    manifest, settings = load_manifest(folder), load_settings()
+    manifest, settings = task.read_manifest(), load_settings()
     with connect(task.url, settings) as connection:
         archived = ArchivedIds(connection, settings)
-        run = ProvedRun(folder, task.run_id, task.source)
+        run = ProvedRun(task.staged, task.run_id, task.source)
         return [prove_chunk(connection, run, archived, manifest.chunks[number]) for number in task.chunks]
 
 

@@ -20,7 +20,7 @@ def dask_cluster(folder: Path, workers: int, **environment: str) -> Iterator[tup
         scheduler = ["dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file"]
         stack.enter_context(_process([*scheduler, str(told)], folder / "scheduler.log", environment))
         deadline = time.monotonic() + 60
-        while not told.exists() and time.monotonic() < deadline:
+        while not (told.exists() and told.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.05)
         address = json.loads(told.read_text())["address"]
         yield (
