@@ -19,6 +19,7 @@ from hindcast.rollups import (
     ROLLUPS,
     RollupProof,
     days_with_rows,
+    list_spans,
     merge_days,
     prove_rollup,
     rebuild_rollup,
@@ -83,6 +84,21 @@ def test_a_rollup_gives_what_was_computed_by_hand(target: str, case: Path) -> No
         row |= {name: Decimal(row[name]) for name in numbers if row[name] is not None}
     assert [{name: as_json(value) for name, value in row.items()} for row in rows] == expected
     assert proof == RollupProof(rollup, len(days), len(expected), 0, 0)
+
+
+@pytest.mark.parametrize("rollup", rollups_of("analytics_history"))
+def test_a_large_month_is_rebuilt_some_days_at_a_time(
+    target: str, days: list[date], rollup: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = f"SELECT * FROM {rollup} ORDER BY 1, 2, 3"  # noqa: S608  # one of ours
+    before = query(target, table)
+    monkeypatch.setattr("hindcast.rollups.SPAN_BYTES", 1)
+    with connect(target, load_settings()) as connection:
+        spans = list(list_spans(connection, days))
+        assert rebuild_rollup(connection, rollup, days).is_proved
+    assert len(days) > 1 and all((end - start).days == 1 for start, end in spans)
+    assert [start for start, _ in spans] == days
+    assert before and query(target, table) == before
 
 
 @pytest.mark.parametrize("rollup", rollups_of("analytics_history"))
