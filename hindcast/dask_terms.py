@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from hindcast.errors import ConfigurationError
+from hindcast.errors import ConfigurationError, HindcastError
 from hindcast.objects.store import bucket_of, is_on_s3
 from hindcast.plan import Plan, fingerprint_secret, follow_plan, load_plan
 from hindcast.settings import Settings, load_settings
@@ -57,7 +57,10 @@ def make_terms(settings: Settings, probe: Path) -> Terms:
 
 def find_fault(terms: Terms) -> str | None:
     """Why this process may not do a call under these terms, and what to do; None when it may. Runs in a worker."""
-    return next(_list_faults(terms, load_settings()), None)
+    try:
+        return next(_list_faults(terms, load_settings()), None)
+    except HindcastError as error:  # such as settings that are wrong, or a store that does not let it in
+        return str(error)
 
 
 @lru_cache(maxsize=8)

@@ -58,6 +58,11 @@ def test_workers_with_disks_of_their_own_import_what_one_host_imports_though_one
             other.setenv("HINDCAST_STAGING", f"s3://{bucket}/elsewhere")
             with pytest.raises(ConfigurationError, match=r"has HINDCAST_STAGING 's3://.*: set the same on every host"):
                 DaskPool(load_settings())
+        with (
+            DaskPool(load_settings()) as pool,
+            pytest.raises(ConfigurationError, match=r"Dask worker tcp://.* holds no"),
+        ):
+            pool.require_export(load_settings().staging_dir / "never-staged")
         with DaskPool(load_settings()) as pool:
             pool._client.wait_for_workers(2, timeout=20)
             plan = make_plan(Request(str(file), chunk=500), load_settings(), begun.plan.latest)
