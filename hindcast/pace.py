@@ -22,7 +22,7 @@ STALE_SECONDS: Final = 30.0
 
 @dataclass
 class _Bucket:
-    """What the file holds. Times are the machine's monotonic clock, the same in all its processes."""
+    """What the file holds. Times are seconds since 1970: workers of other hosts draw from it too."""
 
     rows_per_second: float
     bytes_per_second: float
@@ -42,7 +42,7 @@ class _Bucket:
         elapsed = max(0.0, now - self.refilled_at)
         self.owed_rows = _pay(self.owed_rows, elapsed, self.rows_per_second)
         self.owed_bytes = _pay(self.owed_bytes, elapsed, self.bytes_per_second)
-        self.refilled_at = now
+        self.refilled_at = max(self.refilled_at, now)  # clocks may differ a little: no second counts twice
 
     def seconds_left(self) -> float:
         """How long until nothing is owed; infinite while held."""
@@ -56,14 +56,14 @@ _LAYOUT: Final = struct.Struct("=10d")
 
 @dataclass(frozen=True)
 class Pace:
-    """The pace in its file; any process of this machine may open it by its path."""
+    """The pace in its file; whoever sees the file may open it by its path."""
 
     path: Path
 
     @classmethod
     def create(cls, path: Path, ceiling_rows: float = inf, ceiling_bytes: float = inf) -> "Pace":
         """Make the file, as fast as the ceilings (a second) allow."""
-        now = time.monotonic()
+        now = time.time()
         path.parent.mkdir(parents=True, exist_ok=True)
         bucket = _Bucket(ceiling_rows, ceiling_bytes, ceiling_rows, ceiling_bytes, now, now)
         aside = path.with_name(f"{path.name}.{os.getpid()}.new")
@@ -74,7 +74,7 @@ class Pace:
     def set(self, rows_per_second: float, bytes_per_second: float = inf) -> None:
         """Change the rates; 0 rows holds everybody. Also says that the governor is alive."""
         with self._locked() as bucket:
-            now = time.monotonic()
+            now = time.time()
             bucket.refill(now)
             bucket.rows_per_second = min(rows_per_second, bucket.ceiling_rows)
             bucket.bytes_per_second = min(bytes_per_second, bucket.ceiling_bytes)
@@ -88,7 +88,7 @@ class Pace:
     def wait(self, rows: int, size_bytes: int, not_after: float | None = None) -> bool:
         """Wait for our turn and take it; False when `not_after` (epoch seconds) comes first.
 
-        Without the file (no governor, another machine) it is always our turn.
+        Without the file (no governor, a host that does not see it) it is always our turn.
         """
         while True:
             if not_after is not None and time.time() >= not_after:
@@ -105,7 +105,7 @@ class Pace:
 
     def _try_take(self, rows: int, size_bytes: int) -> float:
         with self._locked() as bucket:
-            bucket.refill(time.monotonic())
+            bucket.refill(time.time())
             left = bucket.seconds_left()
             if not left:
                 bucket.owed_rows, bucket.owed_bytes = float(rows), float(size_bytes)

@@ -51,6 +51,14 @@ def test_wide_records_are_slowed_by_their_bytes(tmp_path: Path, clock: Clock) ->
     assert clock.now - 1_000 == pytest.approx(4, abs=0.01)
 
 
+def test_a_host_whose_clock_is_behind_makes_nobody_faster_nor_wait_for_long(tmp_path: Path, clock: Clock) -> None:
+    pace = Pace.create(tmp_path / "pace", ceiling_rows=1_000)
+    for number in range(10):
+        clock.now += 0.5 if number % 2 else -0.5  # now this one's clock, now the other's
+        pace.wait(1_000, 1)
+    assert clock.now - 1_000 == pytest.approx(9, abs=1)
+
+
 def test_time_in_which_nothing_was_sent_is_not_saved_up(tmp_path: Path, clock: Clock) -> None:
     pace = Pace.create(tmp_path / "pace", ceiling_rows=1_000)
     pace.wait(1_000, 1)
