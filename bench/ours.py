@@ -43,6 +43,7 @@ def life(lab: Lab) -> dict[str, Taken]:
     try:
         report, wall, memory = lab.backfill(url, lab.export, home=home)
         taken = {"backfill": _as_backfill(report, wall, memory)}
+        psql(lab.server, "whole", "VACUUM (ANALYZE)")  # as it is some minutes later, by itself
         for name, place in (("reimport", home), ("reimport-elsewhere", None)):
             again, wall, memory = lab.backfill(url, lab.export, "--new-run", home=place)
             if again["loaded"]:
