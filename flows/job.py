@@ -64,8 +64,8 @@ class Job:
         assert findings.plan and findings.folder and findings.run
         groups = group_chunks(self.manifest.chunks, numbers, RECORDS_A_TASK)
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
-        calls = load_tasks(findings.plan, findings.folder, findings.run, self.url, groups)
-        return [replace(call, seal=self.manifest.seal) for call in calls], sizes
+        seal = self.manifest.seal
+        return load_tasks(findings.plan, findings.folder, findings.run, self.url, seal, groups), sizes
 
     def bytes_of(self, numbers: Iterable[int]) -> int:
         """How many bytes of the export, decompressed, these chunks were."""

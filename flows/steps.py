@@ -105,10 +105,9 @@ def compare(job: Job) -> None:
     no_run = Run(UUID(int=0), findings.plan.dataset, findings.plan.format, findings.plan.plan_hash, 0, frozenset())
     groups = group_chunks(job.manifest.chunks, list(range(len(job.manifest.chunks))), RECORDS_A_TASK)
     assert findings.folder
-    calls = load_tasks(findings.plan, findings.folder, no_run, job.url, groups)
+    calls = load_tasks(findings.plan, findings.folder, no_run, job.url, job.manifest.seal, groups)
     with timed(findings, "compare"):
-        seal = job.manifest.seal
-        futures = [compare_chunks.submit(replace(call, seal=seal), job.pool) for call in calls]
+        futures = [compare_chunks.submit(call, job.pool) for call in calls]
         progress = StepProgress("compare", len(futures), "groups")
         findings.comparison = merge_comparisons(list(gather(futures, [1] * len(futures), progress)))
 

@@ -191,7 +191,8 @@ class _Loader:
                 lines = {work.staged.line(row) for row in kept}
             work.put.commit(connection, sorted(lines & work.put.claims.keys()))
         work.put.withdraw_others(connection, lines)
-        if len(work.staged) and verdict.matches.is_equal.all() and not (work.put.conflicts or has_people):
+        may_change = self._task.on_conflict == "replace"  # a later chunk may take out a row that this one found
+        if len(work.staged) and verdict.matches.is_equal.all() and not (work.put.conflicts or has_people or may_change):
             self.compared = Compared(work.staged, verdict.matches)
         return counts
 

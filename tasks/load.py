@@ -53,6 +53,9 @@ def load_chunks(load: LoadTask, pool: Workers) -> list[Loaded]:
     return loaded
 
 
-def load_tasks(plan: Plan, folder: Path, run: Run, url: str, groups: list[tuple[int, ...]]) -> list[LoadTask]:
-    """The calls that load (or verify) these groups of chunks."""
-    return [LoadTask(url, str(folder), run.run_id, plan.format, plan.on_conflict, group) for group in groups]
+def load_tasks(
+    plan: Plan, folder: Path, run: Run, url: str, seal: str, groups: list[tuple[int, ...]]
+) -> list[LoadTask]:
+    """The calls that load (or verify) these groups of chunks; `seal` is that of the manifest they are from."""
+    whose = (url, str(folder), run.run_id, plan.format, plan.on_conflict)
+    return [LoadTask(*whose, group, seal=seal) for group in groups]

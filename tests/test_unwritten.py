@@ -48,6 +48,13 @@ def test_a_chunk_of_which_one_row_is_new_or_differs_is_left_to_verifying(target:
     assert begun.counts().loaded == 1 and begun.counts().conflict == 1
 
 
+def test_where_rows_may_be_replaced_verifying_looks_at_the_end(target: str, export: Path) -> None:
+    load(target, export)
+    begun = begin(target, export, is_new_run=True, chunk=10, on_conflict="replace")
+    assert {loaded.proof for loaded in load_and_prove(begun.task())} == {None}
+    assert begun.verify().status == "passed"
+
+
 def test_a_chunk_that_the_ledger_has_is_not_proved_again_by_loading(target: str, export: Path) -> None:
     load(target, export)
     begun, proofs = import_again(target, export)
