@@ -269,6 +269,10 @@ def _read_settings(
         settings = Settings()  # type: ignore[call-arg]  # every field has a default; mypy reads Field(...) as required
     except ValidationError as error:
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
+        name = "_".join(str(part) for part in first["loc"])
+        prefix = (
+            str(Settings.model_config["env_prefix"]) if name in Settings.model_fields else ""
+        )  # else its whole name
+        name = (prefix + name).upper()
         raise ConfigurationError(f"setting {name}: {first['msg']} (got {str(first['input'])[:60]!r})") from None
     return settings.model_copy(update={"home": folder / settings.home})

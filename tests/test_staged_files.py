@@ -222,5 +222,5 @@ def test_a_wrong_setting_is_told_before_anything_is_staged(
     with pytest.raises(ObjectError, match="the store answers NoSuchBucket; check HINDCAST_STAGING"):
         stage(export)
     monkeypatch.setenv("HINDCAST_STAGING", "/a/folder")
-    with pytest.raises(ConfigurationError, match=r"setting STAGING: .*expected s3://bucket"):
+    with pytest.raises(ConfigurationError, match=r"setting HINDCAST_STAGING: .*expected s3://bucket"):
         load_settings()
