@@ -26,7 +26,7 @@ from hindcast.embedded import EmbeddedServer
 from hindcast.extract import stage_export
 from hindcast.governor import govern
 from hindcast.ledger import open_run
-from hindcast.load import LoadTask
+from hindcast.load_task import LoadTask
 from hindcast.manifest import Manifest, group_chunks
 from hindcast.plan import Plan, Request, make_plan, save_plan
 from hindcast.pool import WorkerPool

@@ -22,7 +22,7 @@ from hindcast.formats import decode_batch, find_format
 from hindcast.kernel import has_kernel
 from hindcast.kernel_columns import KernelColumns, PlainRules
 from hindcast.ledger import open_run, record_manifest, touched_days
-from hindcast.load import LoadTask
+from hindcast.load_task import LoadTask
 from hindcast.manifest import Manifest, group_chunks, load_manifest
 from hindcast.plan import Request, load_plan, make_plan, save_plan
 from hindcast.pool import WorkerPool

@@ -19,6 +19,7 @@ from hindcast.ledger import Run, list_conflicts, record_gates, sum_counts, touch
 from hindcast.manifest import group_chunks
 from hindcast.measure import fetch_dashboard, measure_target, time_dashboard_queries
 from hindcast.rollups import ROLLUPS, days_with_rows, rollups_of
+from hindcast.row_sums import HeldSums, SumPlan, plan_earlier, plan_own
 from hindcast.settings import load_settings
 from hindcast.verify import Verification, sum_proofs
 from hindcast.window import parse_window
@@ -29,7 +30,7 @@ from tasks.preflight import preflight_months, preflight_room
 from tasks.progress import StepProgress, gather
 from tasks.rollup import rebuild_rollup
 from tasks.validate import gate_events, gate_export, gate_loaded, gate_rollups, show_gate
-from tasks.verify import compare_chunks, spot_check, verify_chunks
+from tasks.verify import compare_chunks, spot_check, sum_rows, verify_chunks
 
 # A gate holds about one and a half times the bytes that the records were; each costs a third of a second beside.
 GATE_BATCH_BYTES: Final = 112 * 1024 * 1024
@@ -126,8 +127,11 @@ def load(job: Job) -> None:
         with connect(job.url, job.settings) as connection:
             # Within the export repeats are decided; on a resumed run some of its own rows may be there.
             asks = bool(findings.run.committed) or holds_own_ids(connection, findings.run.format)
+            earlier = plan_earlier(connection, findings.run.run_id, [job.manifest.chunks[n] for n in missing])
+        terms = {"asks_own_ids": asks, "not_after": job.closes_at}
+        held = _sum_rows(job, earlier)
         with governed(job) as pace:
-            calls = [replace(call, asks_own_ids=asks, not_after=job.closes_at, pace=pace) for call in calls]
+            calls = [replace(call, pace=pace, held=held.among(call.chunks), **terms) for call in calls]
             futures = [load_chunks.submit(call, job.pool) for call in calls]
             progress = StepProgress("load", sum(sizes), "records", "bytes")
             read = [job.bytes_of(call.chunks) for call in calls]
@@ -163,12 +167,17 @@ def verify(job: Job) -> None:
     assert findings.run and findings.plan and findings.counts
     with timed(findings, "verify"):
         proved = {proof.chunk for proof in job.proofs}
-        calls, sizes = job.load_calls([n for n in range(len(job.manifest.chunks)) if n not in proved])
+        unproved = [n for n in range(len(job.manifest.chunks)) if n not in proved]
+        calls, sizes = job.load_calls(unproved)
         loaded = findings.counts.loaded + findings.counts.derived
         # First what takes long by itself: begun last, it would be waited for alone.
         on_table = gate_loaded.submit(findings.run, findings.plan, job.url, loaded, job.settings) if loaded else None
         first, _ = job.load_calls([0] if job.manifest.chunks else [])
         spot = spot_check.submit(first[0], job.settings.spot_checks, job.pool) if first else None
+        with connect(job.url, job.settings) as connection:
+            own = plan_own(connection, findings.run.run_id, unproved)
+        held = _sum_rows(job, own)
+        calls = [replace(call, held=held.among(call.chunks)) for call in calls]
         futures = [verify_chunks.submit(call, job.pool) for call in calls]
         proofs = [p for group in gather(futures, sizes, StepProgress("verify", sum(sizes), "records")) for p in group]
         verification = sum_proofs(job.manifest, sorted([*job.proofs, *proofs], key=lambda proof: proof.chunk))
@@ -218,6 +227,12 @@ def rebuild_window(window: str | None) -> list[dict[str, Any]]:
     if unproved:
         raise VerificationError(f"rollups {', '.join(unproved)}: not what a GROUP BY of the raw rows gives")
     return [asdict(proof) for proof in proofs]
+
+
+def _sum_rows(job: Job, plan: SumPlan) -> HeldSums:
+    """Sum what the table has of some chunks, a span of days a task."""
+    futures = [sum_rows.submit(plan, span, job.url, job.settings) for span in plan.spans]
+    return plan.put_together(future.result() for future in futures)
 
 
 def _gate_ahead(job: Job, ahead: ChunksAhead) -> None:

@@ -16,6 +16,7 @@ from hindcast.known import Matches, fetch_by_id, match_rows
 from hindcast.llm_proof import ObjectProof, prove_objects
 from hindcast.manifest import Chunk
 from hindcast.people_links import look_up_people
+from hindcast.row_sums import HeldSums
 from hindcast.staged_rows import StagedRows, digest_rows, read_staged_rows, to_matrix
 from hindcast.staging import count_months
 
@@ -78,8 +79,9 @@ def prove_chunk(
     archived: ArchivedIds,
     chunk: Chunk,
     compared: Compared | None = None,
+    held: HeldSums | None = None,
 ) -> ChunkProof:
-    """Compare a chunk with the table, row by row, unless that was done; and with the ledger. Reads only."""
+    """Compare a chunk with the table, by sums or row by row, unless that was done; and with the ledger. Reads only."""
     staged = compared.staged if compared else read_staged_rows(run.folder, chunk, run.source)
     ledger = connection.execute(
         "SELECT chunk_id, digest, loaded, derived FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
@@ -91,7 +93,8 @@ def prove_chunk(
     if not compared:
         staged = staged.without_lines(_kept_out(connection, run.run_id, chunk.part, chunk_id))
     staged, unidentified = look_up_people(connection, staged)
-    matches = compared.matches if compared else match_rows(connection, staged)
+    matches = compared.matches if compared else held and held.match(staged, chunk.number)
+    matches = matches or match_rows(connection, staged)
     pruned = archived.among(staged.take(matches.absent))
     if pruned:
         staged = staged.take([index for index, event_id in enumerate(staged.ids) if event_id not in pruned])

@@ -4,7 +4,7 @@ from collections import Counter
 
 from hindcast.database import connect
 from hindcast.known import ask_table
-from hindcast.load import LoadTask
+from hindcast.load_task import LoadTask
 from hindcast.people_links import assign_people
 from hindcast.settings import load_settings
 from hindcast.staged_rows import read_staged_rows

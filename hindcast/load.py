@@ -19,49 +19,17 @@ from hindcast.conflicts import Conflict
 from hindcast.copying import copy_rows
 from hindcast.database import connect
 from hindcast.derived_keys import make_derived
-from hindcast.errors import ExportError, GateError, StoreUnavailable
-from hindcast.known import KnownRow, Verdict, ask_table, holds_some
+from hindcast.errors import GateError, StoreUnavailable
+from hindcast.known import KnownRow, Verdict, ask_table, compare_rows, holds_some
 from hindcast.ledger import Counts
 from hindcast.llm_objects import ObjectsSwept, PutObjects, put_objects
-from hindcast.manifest import Chunk, Manifest, load_manifest, read_conflicts
+from hindcast.load_task import LoadTask
+from hindcast.manifest import Chunk, read_conflicts
 from hindcast.pace import Pace
 from hindcast.people_links import assign_people
 from hindcast.settings import load_settings
-from hindcast.staged_files import fetch_again, local_folder
 from hindcast.staged_rows import StagedRows, read_staged_rows
-from hindcast.staging import SEALED_FILES
 from hindcast.times import to_microseconds
-
-
-@dataclass(frozen=True)
-class LoadTask:
-    """What a worker needs to load some chunks of a run: references, no rows."""
-
-    url: str = field(repr=False)  # may hold a password
-    folder: str
-    run_id: UUID
-    source: str
-    on_conflict: str
-    chunks: tuple[int, ...]
-    asks_own_ids: bool = True  # False: the table held none of this source when the run began
-    not_after: float | None = None  # epoch seconds; no chunk is begun from then on
-    pace: str | None = None  # path of the pace's file
-    seal: str = ""  # the manifest's
-
-    @property
-    def staged(self) -> Path:
-        """This host's copy of the folder."""
-        return local_folder(self.folder)
-
-    def read_manifest(self) -> Manifest:
-        """The manifest that the call was made by; raises ExportError when the export was sealed differently since."""
-        manifest = load_manifest(self.staged)
-        if self.seal and manifest.seal != self.seal:  # this host's copy may be of an earlier attempt
-            fetch_again(self.staged, SEALED_FILES)
-            manifest = load_manifest(self.staged)
-            if manifest.seal != self.seal:
-                raise ExportError(f"{self.staged}/manifest.json: sealed anew meanwhile; run again")
-        return manifest
 
 
 class Loaded(NamedTuple):
@@ -136,7 +104,8 @@ class _Loader:
 
     def load(self, connection: psycopg.Connection, chunk: Chunk, conflicts: list[Conflict]) -> Counts:
         work = _Work(chunk, read_staged_rows(self._folder, chunk, self._task.source), conflicts)
-        if self._asks_first is None and len(work.staged):
+        may_be_held = self._task.held is not None and chunk.number in self._task.held.chunks
+        if self._asks_first is None and len(work.staged) and not may_be_held:
             self._asks_first = holds_some(connection, work.staged)
         for tries_left in reversed(range(_TRIES)):
             try:
@@ -175,7 +144,7 @@ class _Loader:
                 return loaded
             people = assign_people(connection, self._folder, work.staged)
             has_people, work = people is not work.staged, replace(work, staged=people)
-            verdict = ask_table(connection, work.staged, bool(self._asks_first), self._task.asks_own_ids)
+            verdict = self._ask(connection, work)
             contradicting = [work.staged.line(found.row) for found in verdict.conflicts]
             contradicting += [conflict.line for conflict in work.put.conflicts]
             if contradicting and self._task.on_conflict == "fail":
@@ -195,6 +164,13 @@ class _Loader:
         if len(work.staged) and verdict.matches.is_equal.all() and not (work.put.conflicts or has_people or may_change):
             self.compared = Compared(work.staged, verdict.matches)
         return counts
+
+    def _ask(self, connection: psycopg.Connection, work: _Work) -> Verdict:
+        matches = self._task.held and self._task.held.match(work.staged, work.chunk.number)
+        if matches:
+            return compare_rows(work.staged, matches, [])
+        asks = self._asks_first is not False
+        return ask_table(connection, work.staged, asks, self._task.asks_own_ids)
 
     def _write(self, connection: psycopg.Connection, work: _Work, verdict: Verdict) -> Counts:
         staged = work.staged

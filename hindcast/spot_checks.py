@@ -16,7 +16,7 @@ from hindcast.export import DAMAGE, Bounds, Part, open_part
 from hindcast.extract import make_context
 from hindcast.formats import find_format
 from hindcast.known import KnownRow, fetch_by_id
-from hindcast.load import LoadTask
+from hindcast.load_task import LoadTask
 from hindcast.manifest import Manifest, read_repeats
 from hindcast.part_records import iter_records
 from hindcast.people_links import identify_person

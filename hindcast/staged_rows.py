@@ -71,7 +71,8 @@ class StagedRows:
 
     def take(self, indexes: list[int]) -> "StagedRows":
         """Those rows, in the order given."""
-        return StagedRows(self.table.take(pa.array(indexes, pa.int64())), self.source)
+        taken = self.table.take(pa.array(indexes, pa.int64())) if indexes else self.table.slice(0, 0)
+        return StagedRows(taken, self.source)
 
     def where(self, is_wanted: npt.NDArray[np.bool_]) -> "StagedRows":
         """The rows of which that is so."""
@@ -81,8 +82,7 @@ class StagedRows:
         """The rows of other lines than these."""
         if not lines:
             return self
-        kept = [n for n, line in enumerate(self.table["line"].to_pylist()) if line not in lines]
-        return self.take(kept)
+        return self.where(~np.isin(self.table["line"].to_numpy(), list(lines)))
 
     def line(self, index: int) -> int:
         """The line of a row in its part."""

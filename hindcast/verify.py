@@ -13,8 +13,9 @@ from hindcast.chunk_proof import KEPT_DIFFERENCES, ChunkProof, Difference, Prove
 from hindcast.database import connect
 from hindcast.derived_proof import DerivedProof
 from hindcast.llm_proof import KEPT_FAULTS, ObjectProof
-from hindcast.load import LoadTask
+from hindcast.load_task import LoadTask
 from hindcast.manifest import Manifest
+from hindcast.row_sums import sum_own
 from hindcast.settings import load_settings
 
 
@@ -37,12 +38,13 @@ class Verification:
 
 
 def verify_chunks(task: LoadTask) -> list[ChunkProof]:
-    """Compare chunks with the table, row by row; runs in a worker. Reads only."""
+    """Compare chunks with the table, by their sums or row by row; runs in a worker. Reads only."""
     manifest, settings = task.read_manifest(), load_settings()
     with connect(task.url, settings) as connection:
+        held = sum_own(connection, task.run_id, task.chunks) if task.held is None else task.held
         archived = ArchivedIds(connection, settings)
         run = ProvedRun(task.staged, task.run_id, task.source)
-        return [prove_chunk(connection, run, archived, manifest.chunks[number]) for number in task.chunks]
+        return [prove_chunk(connection, run, archived, manifest.chunks[n], held=held) for n in task.chunks]
 
 
 def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification:

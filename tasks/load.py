@@ -9,7 +9,8 @@ from hindcast.database import add_months, connect
 from hindcast.findings import Findings
 from hindcast.ledger import Run, record_manifest
 from hindcast.ledger import open_run as open_in_ledger
-from hindcast.load import Loaded, LoadTask
+from hindcast.load import Loaded
+from hindcast.load_task import LoadTask
 from hindcast.manifest import Manifest
 from hindcast.measure import measure_target
 from hindcast.plan import Plan

@@ -13,7 +13,8 @@ import psycopg
 from hindcast.database import add_months, connect
 from hindcast.extract import stage_export
 from hindcast.ledger import Counts, Run, finish_run, open_run, record_manifest, sum_counts
-from hindcast.load import LoadTask, load_chunks
+from hindcast.load import load_chunks
+from hindcast.load_task import LoadTask
 from hindcast.manifest import Manifest
 from hindcast.plan import Plan, Request, make_plan, save_plan
 from hindcast.settings import load_settings

@@ -31,7 +31,8 @@ IDENTIFY = (
 # Loads a run's chunks in a process of its own, to be killed.
 LOADER = """
 import sys
-from hindcast.load import LoadTask, load_chunks
+from hindcast.load import load_chunks
+from hindcast.load_task import LoadTask
 from uuid import UUID
 url, folder, run, chunks = sys.argv[1:]
 print("ready", flush=True)

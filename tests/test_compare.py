@@ -7,7 +7,7 @@ from uuid import UUID
 from loading import begin, count_events, load, make_event, write_export
 
 from hindcast.compare import Comparison, compare_chunks, merge_comparisons
-from hindcast.load import LoadTask
+from hindcast.load_task import LoadTask
 
 pytest_plugins = ["loading_fixtures"]
 

@@ -5,7 +5,7 @@ from loading import query
 
 from hindcast.database import connect, count_rows, describe_url, migrate, target_url
 from hindcast.errors import ConfigurationError, TargetError, TransientError
-from hindcast.load import LoadTask
+from hindcast.load_task import LoadTask
 from hindcast.settings import load_settings
 
 pytest_plugins = ["loading_fixtures"]

@@ -87,6 +87,12 @@ def match(rows: StagedBuffers, sent: bytes, states: bytearray, chunks: bytearray
 def send(rows: StagedBuffers, lines: bytes, chunk_id: int, imported_at: int, /) -> bytes:
     """The rows in PostgreSQL's binary COPY format, in the columns of sending.h; lines are 64-bit integers."""
 
+def sum(rows: StagedBuffers, seed: int, /) -> int | None:
+    """The sum of the rows' hashes as PostgreSQL has them (see sums.h), modulo 2^64; None when a row is not plain.
+
+    The seed is below 2^63: PostgreSQL's is signed.
+    """
+
 def canonical(text: bytes, /) -> bytes | None:
     """The canonical form of a plain JSON value; None when it is not plain."""
 

@@ -7,6 +7,7 @@
 #include "lines.h"
 #include "sending.h"
 #include "sha256.h"
+#include "sums.h"
 
 static PyObject *match(PyObject *module, PyObject *arguments) {
     (void)module;
@@ -63,6 +64,27 @@ done:
     return result;
 }
 
+static PyObject *sum(PyObject *module, PyObject *arguments) {
+    (void)module;
+    PyObject *rows, *result = NULL;
+    StagedBuffers buffers;
+    unsigned long long seed;
+    uint64_t found = 0;
+    if (!PyArg_ParseTuple(arguments, "OK", &rows, &seed)) return NULL;
+    if (get_staged(rows, &buffers)) goto done;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = sum_rows(&buffers.staged, seed, &found);
+    Py_END_ALLOW_THREADS
+    if (status == NO_MEMORY)
+        PyErr_NoMemory();
+    else
+        result = status == PLAIN ? PyLong_FromUnsignedLongLong(found) : Py_NewRef(Py_None);
+done:
+    release_staged(&buffers);
+    return result;
+}
+
 static PyObject *canonical(PyObject *module, PyObject *arguments) {
     (void)module;
     Py_buffer text;
@@ -100,6 +122,7 @@ static PyMethodDef functions[] = {
     {"cut", cut_lines, METH_VARARGS, NULL},
     {"match", match, METH_VARARGS, NULL},
     {"send", send, METH_VARARGS, NULL},
+    {"sum", sum, METH_VARARGS, NULL},
     {"canonical", canonical, METH_VARARGS, NULL},
     {"digest", digest, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
