@@ -2,7 +2,6 @@
 
 import glob
 import gzip
-import hashlib
 import io
 import lzma
 import os
@@ -18,6 +17,7 @@ from typing import BinaryIO, Final, cast
 import zstandard
 
 from hindcast.errors import ExportError
+from hindcast.fingerprints import fingerprint_file
 from hindcast.records import BOM
 from hindcast.storage import is_s3, list_objects, open_binary, split_s3
 from hindcast.zip_archives import open_member, zip_faults
@@ -237,16 +237,11 @@ def _list_local(file: str) -> Iterator[tuple[str, str, int, str]]:
         if is_record_file(name) or root.is_file():
             if not _is_utf8(name):
                 raise ExportError(f"{os.fsencode(name)!r}: a file name that is not UTF-8; rename the file")
-            yield name, str(path.absolute()), path.stat().st_size, _sha256(path)
+            yield name, str(path.absolute()), path.stat().st_size, fingerprint_file(path)
 
 
 def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _zip_members(name: str, location: str, fingerprint: str) -> Iterator[Part]:

@@ -1,7 +1,5 @@
 #include "rows.h"
 
-#include <stdio.h>
-
 #include "sha256.h"
 
 void rows_free(Rows *rows) {
@@ -44,12 +42,20 @@ static int add_json(Bytes *out, Text text) {
     return text.data ? json_write_string(out, text.data, text.size) : bytes_add(out, "null", 4);
 }
 
+static int add_number(Bytes *out, int64_t number) {
+    uint8_t digits[20], *at = digits + sizeof digits;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do *--at = (uint8_t)('0' + rest % 10);
+    while (rest /= 10);
+    if (number < 0) *--at = '-';
+    return bytes_add(out, at, (size_t)(digits + sizeof digits - at));
+}
+
 /* `hindcast.event.identify`: [microseconds,"source","tenant",...,payload] */
 static int hash_content(Bytes *out, const Row *row, Text source, uint8_t digest[32]) {
-    char number[32];
-    int size = snprintf(number, sizeof number, "[%lld,", (long long)row->microseconds);
     out->size = 0;
-    if (bytes_add(out, number, (size_t)size) || add_json(out, source)) return -1;
+    if (bytes_add_byte(out, '[') || add_number(out, row->microseconds) || bytes_add_byte(out, ',')) return -1;
+    if (add_json(out, source)) return -1;
     for (int n = 0; n < TEXTS; n++)
         if (bytes_add_byte(out, ',') || add_json(out, row->texts[n])) return -1;
     if (bytes_add_byte(out, ',') || bytes_add(out, row->texts[PAYLOAD].data, row->texts[PAYLOAD].size)) return -1;
@@ -66,10 +72,9 @@ static int hash_own_id(Bytes *out, const Row *row, Text source, uint8_t identity
         bytes_add_byte(out, ']'))
         return -1;
     sha256(out->data, out->size, identity, 0);
-    uint8_t text[64];
-    int size = snprintf((char *)text, sizeof text, "%lld:", (long long)row->microseconds);
-    memcpy(text + size, identity, 32);
-    sha256(text, (size_t)size + 32, seed, 0);
+    out->size = 0;
+    if (add_number(out, row->microseconds) || bytes_add_byte(out, ':') || bytes_add(out, identity, 32)) return -1;
+    sha256(out->data, out->size, seed, 0);
     return 0;
 }
 
