@@ -58,11 +58,11 @@ class Job:
         assert self.findings.manifest, "the export is not staged yet"
         return self.findings.manifest
 
-    def load_calls(self, numbers: list[int]) -> tuple[list[Any], list[int]]:
-        """The worker calls for these chunks, and how many records each covers."""
+    def load_calls(self, numbers: list[int], records: int = RECORDS_A_TASK) -> tuple[list[Any], list[int]]:
+        """The worker calls for these chunks, and how many records each covers: about so many."""
         findings = self.findings
         assert findings.plan and findings.folder and findings.run
-        groups = group_chunks(self.manifest.chunks, numbers, RECORDS_A_TASK)
+        groups = group_chunks(self.manifest.chunks, numbers, records)
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
         seal = self.manifest.seal
         return load_tasks(findings.plan, findings.folder, findings.run, self.url, seal, groups), sizes

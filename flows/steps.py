@@ -168,7 +168,7 @@ def verify(job: Job) -> None:
     with timed(findings, "verify"):
         proved = {proof.chunk for proof in job.proofs}
         unproved = [n for n in range(len(job.manifest.chunks)) if n not in proved]
-        calls, sizes = job.load_calls(unproved)
+        calls, sizes = job.load_calls(unproved, 2 * RECORDS_A_TASK)
         loaded = findings.counts.loaded + findings.counts.derived
         # First what takes long by itself: begun last, it would be waited for alone.
         on_table = gate_loaded.submit(findings.run, findings.plan, job.url, loaded, job.settings) if loaded else None
