@@ -9,6 +9,7 @@ from uuid import UUID
 from expectations.gate import GateResult, merge_results
 from flows.job import RECORDS_A_TASK, Job, governed
 from hindcast.ahead import ChunksAhead
+from hindcast.block_ranges import summarise_months
 from hindcast.compare import merge_comparisons
 from hindcast.database import connect, require_schema, target_url
 from hindcast.errors import ConfigurationError, GateError, VerificationError, WindowClosed
@@ -155,6 +156,7 @@ def rollup(job: Job) -> None:
     with timed(findings, "rollup"):
         with connect(job.url, job.settings) as connection:
             days = touched_days(connection, findings.run.run_id)
+            summarise_months(connection, days)
         names = rollups_of(findings.run.format)
         futures = [rebuild_rollup.submit(name, days, job.url, job.settings) for name in names]
         findings.rollups = list(gather(futures, [1] * len(futures), StepProgress("rollup", len(futures), "rollups")))

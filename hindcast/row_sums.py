@@ -24,10 +24,13 @@ from hindcast.manifest import Chunk
 from hindcast.rollups import list_spans
 from hindcast.staged_rows import StagedRows
 
-# The time as bytes: PostgreSQL's own hash of a time lets its upper half cancel out the lower.
+# The time as bytes: PostgreSQL's own hash of a time lets its upper half cancel out the lower. The hash of all before
+# the payload is the seed of the payload's: a record's hash by itself is a sum over its columns, so that two rows might
+# change values with each other and keep theirs together.
 _SUM: Final = sql.SQL(
-    "SELECT import_chunk_id, count(*), sum(hash_record_extended(ROW(event_id, timestamptz_send(created_at), source, {},"
-    " payload::text), %(seed)s)) FROM analytics_events WHERE import_chunk_id BETWEEN %(first)s AND %(last)s"
+    "SELECT import_chunk_id, count(*), sum(hashtextextended(payload::text, hash_record_extended(ROW(event_id,"
+    " timestamptz_send(created_at), source, {}), %(seed)s)))"
+    " FROM analytics_events WHERE import_chunk_id BETWEEN %(first)s AND %(last)s"
     " AND created_at >= %(start)s AND created_at < %(end)s GROUP BY 1"
 ).format(sql.SQL(", ").join(map(sql.Identifier, TEXTS[:-1])))
 _SETTINGS: Final = (
@@ -124,7 +127,7 @@ def sum_span(connection: psycopg.Connection, plan: SumPlan, span: tuple[date, da
             rows = connection.execute(_SUM, bounds | {"seed": plan.seed}).fetchall()
         except psycopg.errors.UndefinedFunction:
             return {}
-    return {chunk_id: (count, int(total) % 2**64) for chunk_id, count, total in rows}
+    return {chunk_id: (count, int(total or 0) % 2**64) for chunk_id, count, total in rows}
 
 
 def sum_own(connection: psycopg.Connection, run_id: UUID, numbers: Sequence[int]) -> HeldSums:

@@ -78,7 +78,7 @@ int sum_rows(const Staged *staged, uint64_t seed, uint64_t *sum) {
         for (int n = 0; n < TEXTS; n++) hash = hash * 31 + hash_text(staged_text(&staged->texts[n], row), seed);
         payload.size = 0;
         status = write_jsonb_text(staged_text(&staged->texts[PAYLOAD], row), &payload, &scratch);
-        *sum += hash * 31 + hash_bytes(payload.data, payload.size, seed);
+        *sum += hash_bytes(payload.data, payload.size, hash);
     }
     bytes_free(&payload);
     scratch_free(&scratch);

@@ -8,7 +8,7 @@
 uint64_t hash_bytes(const uint8_t *data, size_t size, uint64_t seed);
 /* Canonical JSON as a `jsonb` value is printed. PLAIN, NO_MEMORY, or NOT_PLAIN where that is not certain. */
 int write_jsonb_text(Text canonical, Bytes *out, Scratch *scratch);
-/* The sum, modulo 2^64, of each row's `hash_record_extended` (see `hindcast.row_sums` for its columns). */
+/* The sum, modulo 2^64, of the rows' hashes as `hindcast.row_sums` has the server make them. */
 int sum_rows(const Staged *staged, uint64_t seed, uint64_t *sum);
 
 #endif
