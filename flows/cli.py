@@ -135,7 +135,7 @@ def backfill(
 @click.option("--verbose", is_flag=True, help="Show the steps' logs and tracebacks.")
 @click.option("--json", "is_json", is_flag=True, help="Print the whole report as one JSON object on stdout.")
 def verify(run: str, verbose: bool, is_json: bool) -> None:
-    """Compare the table with a run's export again, row by row; names the first rows that differ. Reads only."""
+    """Compare the table with a run's export again, every row; names the first rows that differ. Reads only."""
     with prepared(verbose):
         with without_collections("flows"):
             from flows.verify import verify as flow
