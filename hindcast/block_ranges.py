@@ -6,8 +6,8 @@ from typing import Final
 
 import psycopg
 
-# Of a month's table; a smaller one is read whole as soon as its ranges would be.
-LARGE_BYTES: Final = 512 * 1024 * 1024
+from hindcast.rollups import SPAN_BYTES
+
 _INDEXES: Final = (
     "SELECT i.indexrelid::bigint FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
     " JOIN pg_am AS a ON a.oid = c.relam WHERE a.amname = 'brin'"
@@ -23,7 +23,7 @@ def summarise_months(connection: psycopg.Connection, days: Sequence[date]) -> in
     summarised = 0
     for month in sorted({day.replace(day=1) for day in days}):
         table = f"analytics_events_{month:%Y_%m}"
-        for (index,) in connection.execute(_INDEXES, (table, LARGE_BYTES)).fetchall():
+        for (index,) in connection.execute(_INDEXES, (table, SPAN_BYTES)).fetchall():
             try:
                 found = connection.execute(
                     "SELECT brin_summarize_new_values(%s::bigint::regclass)", (index,)

@@ -9,7 +9,7 @@ found equal in this way says nothing, and is compared row by row.
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from hindcast.known import Matches
 from hindcast.manifest import Chunk
 from hindcast.rollups import list_spans
 from hindcast.staged_rows import StagedRows
+from hindcast.times import midnight
 
 # The time as bytes: PostgreSQL's own hash of a time lets its upper half cancel out the lower. The hash of all before
 # the payload is the seed of the payload's: a record's hash by itself is a sum over its columns, so that two rows might
@@ -37,7 +38,7 @@ _SETTINGS: Final = (
     # Of months just loaded there are no statistics; the block ranges of the chunks are read, and no others.
     "SET LOCAL enable_seqscan = off",
     "SET LOCAL enable_indexscan = off",
-    "SET LOCAL max_parallel_workers_per_gather = 0",  # spans run side by side, as many as there are connections
+    "SET LOCAL max_parallel_workers_per_gather = 0",  # spans run side by side
     "SET LOCAL jit = off",
 )
 
@@ -119,7 +120,7 @@ def plan_earlier(connection: psycopg.Connection, run_id: UUID, chunks: Sequence[
 def sum_span(connection: psycopg.Connection, plan: SumPlan, span: tuple[date, date]) -> dict[int, tuple[int, int]]:
     """Count and sum the rows of a span by their chunk ids; nothing where the columns' types have no hash."""
     ids = plan.chunks.values()
-    bounds = {"first": min(ids), "last": max(ids), "start": _midnight(span[0]), "end": _midnight(span[1])}
+    bounds = {"first": min(ids), "last": max(ids), "start": midnight(span[0]), "end": midnight(span[1])}
     with connection.transaction():
         for setting in _SETTINGS:
             connection.execute(setting)
@@ -149,7 +150,3 @@ def _place(chunk: Chunk) -> tuple[str, int, int, int]:
     staged_as = chunk.staged_as
     first, last = (chunk.line_base + line for line in (staged_as.first_line, staged_as.last_line))
     return chunk.part, first, last, staged_as.staged - chunk.duplicate - chunk.conflict
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

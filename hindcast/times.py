@@ -1,7 +1,7 @@
 """Reading the times that exports write. Every instant is aware and UTC; what has no zone is read as UTC."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -17,6 +17,11 @@ _SECONDS_BELOW = 10**11  # as seconds this is the year 5138, as milliseconds 197
 _MILLISECONDS_BELOW = 10**14
 _LEAP_SECOND = re.compile(r"^(.*\d\d:\d\d:)60(.*)$", re.DOTALL)
 _EPOCH_DIGITS = re.compile(r"^(?:[0-9]{10}|[0-9]{13})$")
+
+
+def midnight(day: date) -> datetime:
+    """The moment a UTC day begins."""
+    return datetime.combine(day, time(), UTC)
 
 
 def parse_time(value: object) -> tuple[datetime, bool]:

@@ -29,7 +29,7 @@ def summarise(url: str) -> int:
 
 
 def test_a_large_months_ranges_are_summarised_once(filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_ranges, "LARGE_BYTES", 1)
+    monkeypatch.setattr(block_ranges, "SPAN_BYTES", 1)
     assert summarise(filled) > 0
     assert summarise(filled) == 0
 
@@ -39,7 +39,7 @@ def test_a_small_month_is_left_alone(filled: str) -> None:
 
 
 def test_who_is_no_owner_leaves_it_to_autovacuum(filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_ranges, "LARGE_BYTES", 1)
+    monkeypatch.setattr(block_ranges, "SPAN_BYTES", 1)
     query(filled, "DROP ROLE IF EXISTS no_owner")
     query(filled, "CREATE ROLE no_owner")
     query(filled, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO no_owner")

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ import psycopg
 from psycopg import IsolationLevel, sql
 
 from hindcast.rollups.first_seen import count_wrong_first_seen, refresh_first_seen
+from hindcast.times import midnight
 
 # Name, and the sources whose imports can change it (None: any); rollbacks and whole rebuilds take them all.
 ROLLUPS: Final[dict[str, frozenset[str] | None]] = {
@@ -147,7 +148,7 @@ def _group_raw_rows(connection: psycopg.Connection, rollup: str, days: Sequence[
         )
     )
     for start, end in list_spans(connection, days):
-        window = {"window_start": _midnight(start), "window_end": _midnight(end)}
+        window = {"window_start": midnight(start), "window_end": midnight(end)}
         connection.execute(sql.SQL("INSERT INTO fresh_rollup ") + _select(rollup), window)
 
 
@@ -178,10 +179,6 @@ def _prove(connection: psycopg.Connection, rollup: str, days: Sequence[date]) ->
     found = connection.execute(_DIFFERENCES.format(kept=kept), bounds).fetchone()
     assert found
     return RollupProof(rollup, buckets, *found)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
 
 
 @cache
