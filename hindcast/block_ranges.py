@@ -8,6 +8,11 @@ import psycopg
 
 from hindcast.rollups import SPAN_BYTES
 
+_LEFT_TO_AUTOVACUUM: Final = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,  # statement_timeout
+)
 _INDEXES: Final = (
     "SELECT i.indexrelid::bigint FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
     " JOIN pg_am AS a ON a.oid = c.relam WHERE a.amname = 'brin'"
@@ -18,7 +23,8 @@ _INDEXES: Final = (
 def summarise_months(connection: psycopg.Connection, days: Sequence[date]) -> int:
     """Summarise the new block ranges of the large months of these days, as autovacuum would later; how many there were.
 
-    Only an index's owner may, and not while the table is vacuumed: then it is left to autovacuum.
+    Only an index's owner may, and not while the table is vacuumed or for longer than a statement may take: else it is
+    left to autovacuum.
     """
     summarised = 0
     for month in sorted({day.replace(day=1) for day in days}):
@@ -28,7 +34,7 @@ def summarise_months(connection: psycopg.Connection, days: Sequence[date]) -> in
                 found = connection.execute(
                     "SELECT brin_summarize_new_values(%s::bigint::regclass)", (index,)
                 ).fetchone()
-            except (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable):
+            except _LEFT_TO_AUTOVACUUM:
                 return summarised
             summarised += found[0] if found else 0
     return summarised

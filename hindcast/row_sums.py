@@ -118,7 +118,7 @@ def plan_earlier(connection: psycopg.Connection, run_id: UUID, chunks: Sequence[
 
 
 def sum_span(connection: psycopg.Connection, plan: SumPlan, span: tuple[date, date]) -> dict[int, tuple[int, int]]:
-    """Count and sum the rows of a span by their chunk ids; nothing where the columns' types have no hash."""
+    """Count and sum the rows of a span by their chunk ids; nothing where that cannot be had."""
     ids = plan.chunks.values()
     bounds = {"first": min(ids), "last": max(ids), "start": midnight(span[0]), "end": midnight(span[1])}
     with connection.transaction():
@@ -126,7 +126,7 @@ def sum_span(connection: psycopg.Connection, plan: SumPlan, span: tuple[date, da
             connection.execute(setting)
         try:
             rows = connection.execute(_SUM, bounds | {"seed": plan.seed}).fetchall()
-        except psycopg.errors.UndefinedFunction:
+        except (psycopg.errors.UndefinedFunction, psycopg.errors.QueryCanceled):  # no hash, or no time: row by row then
             return {}
     return {chunk_id: (count, int(total or 0) % 2**64) for chunk_id, count, total in rows}
 
