@@ -8,6 +8,7 @@ a kill, loads nothing twice; the report is true or says what is not.
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.gates import validate
 from flows.job import hold, start_job
 from flows.naming import name_backfill
 from flows.parameters import (
@@ -23,7 +24,8 @@ from flows.parameters import (
     WindowText,
     named,
 )
-from flows.steps import extract, keep, load, measure, open_ledger, rollup, validate, verify
+from flows.proving import rollup, verify
+from flows.steps import extract, keep, load, measure, open_ledger
 from hindcast.plan import Request
 
 

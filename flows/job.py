@@ -20,8 +20,10 @@ from hindcast.ledger import load_run, sum_counts
 from hindcast.manifest import Manifest, group_chunks, load_manifest
 from hindcast.plan import Request, follow_plan, load_plan
 from hindcast.pool import Workers, shared_pool
+from hindcast.row_sums import draw_seed
 from hindcast.settings import Settings, load_settings
 from hindcast.writer_lock import WriterLock, hold_target
+from hindcast.written import WrittenRows
 from tasks.load import load_tasks
 from tasks.preflight import preflight_target
 from tasks.report import Target, reported
@@ -29,7 +31,7 @@ from tasks.report import Target, reported
 # What a worker runs in a backfill.
 WORKED_WITH: Final = ("hindcast.extract", "hindcast.load", "hindcast.verify")
 # A task run costs Prefect milliseconds; this many records are seconds of work.
-RECORDS_A_TASK: Final = 50_000
+RECORDS_A_TASK: Final = 100_000
 
 
 @dataclass
@@ -47,6 +49,9 @@ class Job:
     lock: WriterLock | None = None
     proofs: list[ChunkProof] = field(default_factory=list)  # of chunks that loading found wholly there
     gated: dict[tuple[int, ...], GateResult | None] = field(default_factory=dict)  # by the chunks of the batch
+    written: dict[int, WrittenRows] = field(default_factory=dict)  # by the numbers of the chunks
+    sum_seed: int = field(default_factory=draw_seed, repr=False)
+    read_back: Any = None  # what verifying reads, when it was begun before
 
     @property
     def url(self) -> str:
@@ -66,6 +71,11 @@ class Job:
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
         seal = self.manifest.seal
         return load_tasks(findings.plan, findings.folder, findings.run, self.url, seal, groups), sizes
+
+    def unproved(self) -> list[int]:
+        """Numbers of the chunks that nothing has proved so far."""
+        proved = {proof.chunk for proof in self.proofs}
+        return [number for number in range(len(self.manifest.chunks)) if number not in proved]
 
     def bytes_of(self, numbers: Iterable[int]) -> int:
         """How many bytes of the export, decompressed, these chunks were."""

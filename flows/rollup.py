@@ -10,7 +10,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.naming import name_rollup
 from flows.parameters import WindowText
-from flows.steps import rebuild_window
+from flows.proving import rebuild_window
 
 
 @flow(

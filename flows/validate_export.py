@@ -6,6 +6,7 @@ Requires nothing but the export. Promises: writes nothing but staging files and 
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.gates import validate
 from flows.job import start_job
 from flows.naming import name_validation
 from flows.parameters import (
@@ -21,7 +22,7 @@ from flows.parameters import (
     named,
 )
 from flows.steps import compare as compare_with_target
-from flows.steps import extract, validate
+from flows.steps import extract
 from hindcast.plan import Request
 
 

@@ -9,7 +9,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.job import find_job, start_job
 from flows.parameters import RunId
-from flows.steps import verify as verify_rows
+from flows.proving import verify as verify_rows
 from hindcast.plan import Request
 
 

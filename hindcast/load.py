@@ -30,13 +30,15 @@ from hindcast.people_links import assign_people
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows, read_staged_rows
 from hindcast.times import to_microseconds
+from hindcast.written import WrittenRows, sum_written
 
 
 class Loaded(NamedTuple):
-    """A chunk's counts, and its proof where all its rows were found in the table, so that none was written."""
+    """A chunk's counts; its proof where all its rows were found in the table, or their sum where all were written."""
 
     counts: Counts
     proof: ChunkProof | None = None
+    written: WrittenRows | None = None
 
 
 def load_chunks(task: LoadTask) -> list[Counts]:
@@ -65,7 +67,7 @@ def load_and_prove(task: LoadTask) -> list[Loaded]:
             counts = loader.load(connection, manifest.chunks[n], conflicts.get(n, []))
             compared, run = loader.compared, ProvedRun(folder, task.run_id, task.source)
             proof = prove_chunk(connection, run, archived, manifest.chunks[n], compared) if compared else None
-            loaded.append(Loaded(counts, proof))
+            loaded.append(Loaded(counts, proof, loader.written))
         return loaded
 
 
@@ -100,6 +102,7 @@ class _Loader:
     def __init__(self, task: LoadTask, folder: Path) -> None:
         self._task, self._folder = task, folder
         self.compared: Compared | None = None  # of the chunk loaded last, when all its rows were there
+        self.written: WrittenRows | None = None  # of the chunk loaded last, when all its rows are new
         self._asks_first: bool | None = None  # a re-import asks at once: what it copied in vain is dead rows
 
     def load(self, connection: psycopg.Connection, chunk: Chunk, conflicts: list[Conflict]) -> Counts:
@@ -137,7 +140,7 @@ class _Loader:
         return Counts(*row) if row else None
 
     def _load_once(self, connection: psycopg.Connection, work: _Work) -> Counts:
-        self.compared = None
+        self.compared = self.written = None
         with connection.transaction():
             loaded = self._find_loaded(connection, work.chunk)
             if loaded:
@@ -161,8 +164,11 @@ class _Loader:
             work.put.commit(connection, sorted(lines & work.put.claims.keys()))
         work.put.withdraw_others(connection, lines)
         may_change = self._task.on_conflict == "replace"  # a later chunk may take out a row that this one found
-        if len(work.staged) and verdict.matches.is_equal.all() and not (work.put.conflicts or has_people or may_change):
-            self.compared = Compared(work.staged, verdict.matches)
+        if len(work.staged) and not (work.put.conflicts or has_people or may_change):
+            if verdict.matches.is_equal.all():
+                self.compared = Compared(work.staged, verdict.matches)
+            elif len(verdict.new) == len(work.staged) and not (work.put.claims or work.chunk.staged_as.derived):
+                self.written = sum_written(work.chunk.number, work.staged, self._task.sum_seed)
         return counts
 
     def _ask(self, connection: psycopg.Connection, work: _Work) -> Verdict:
@@ -191,7 +197,7 @@ class _Loader:
         facts = {
             "chunk_id": chunk_id,
             "run_id": self._task.run_id,
-            "digest": staged.digest(),
+            "digest": staged.digest,
             "days": sorted(days),
         }
         connection.execute(_INSERT_CHUNK, facts | asdict(counts) | _describe_place(work.chunk))

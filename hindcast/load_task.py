@@ -26,6 +26,7 @@ class LoadTask:
     pace: str | None = None  # path of the pace's file
     seal: str = ""  # the manifest's
     held: HeldSums | None = None  # of what the table has of these chunks
+    sum_seed: int | None = field(default=None, repr=False)  # of the sums of what is written; None: they are not wanted
 
     @property
     def staged(self) -> Path:

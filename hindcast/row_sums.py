@@ -43,6 +43,11 @@ _SETTINGS: Final = (
 )
 
 
+def draw_seed() -> int:
+    """A seed that nobody can have known."""
+    return secrets.randbits(63)
+
+
 class HeldSum(NamedTuple):
     """What the table has of a chunk: rows with its id, and the sum of their hashes modulo 2^64."""
 
@@ -78,7 +83,7 @@ class SumPlan:
 
     chunks: Mapping[int, int] = field(default_factory=dict)
     spans: Sequence[tuple[date, date]] = ()
-    seed: int = field(default_factory=lambda: secrets.randbits(63))
+    seed: int = field(default_factory=draw_seed, repr=False)
 
     def put_together(self, sums: Iterable[Mapping[int, tuple[int, int]]]) -> HeldSums:
         """What the spans have, by chunk."""

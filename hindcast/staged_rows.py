@@ -104,6 +104,7 @@ class StagedRows:
         flags = self.table["is_sanitised"].to_numpy()
         return int(flags[indexes].sum()) if indexes else 0
 
+    @cached_property
     def digest(self) -> str:
         """Digest of the rows as a set."""
         return digest_rows(self.id_matrix, self.hash_matrix)

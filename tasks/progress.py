@@ -83,8 +83,13 @@ def gather(
             yield future.result()
             progress.advance(*amounts_of[future.task_run_id])
     except BaseException:
-        for future in waiting:
-            if isinstance(future, PrefectWrappedFuture):
-                future.wrapped_future.cancel()
+        cancel_waiting(waiting)
         raise
     progress.finish()
+
+
+def cancel_waiting(futures: Iterable[PrefectFuture[Any]]) -> None:
+    """Let tasks that have not begun not begin."""
+    for future in futures:
+        if isinstance(future, PrefectWrappedFuture):
+            future.wrapped_future.cancel()
