@@ -44,10 +44,10 @@ _SETTINGS: Final = (
 )
 # Of the table, for one sort: of a row, a fifth is sorted.
 SPAN_BYTES: Final = 512 * 1024 * 1024
-# Rows, and the sum of their texts' hashes: equal ones have equal rows, whatever their order.
+# Rows, and the sum of the hashes of all their bytes: equal ones have equal rows, whatever their order.
 _SUMS: Final = sql.SQL(
-    "SELECT count(*), sum(hashtextextended(r::text, {seed})) FROM ({kept}) AS r"
-    " UNION ALL SELECT count(*), sum(hashtextextended(r::text, {seed})) FROM fresh_rollup AS r"
+    "SELECT count(*), sum(hash_record_extended(ROW(record_send(r)), {seed})) FROM ({kept}) AS r"
+    " UNION ALL SELECT count(*), sum(hash_record_extended(ROW(record_send(r)), {seed})) FROM fresh_rollup AS r"
 )
 _DIFFERENCES: Final = sql.SQL(
     "WITH kept AS MATERIALIZED ({kept}) SELECT (SELECT count(*) FROM kept),"
