@@ -21,7 +21,8 @@ def remember_configurations() -> None:
     """Let an expectation's configuration stay what it is while its arguments are collected. Safe to call twice."""
     from great_expectations.expectations.expectation import Expectation
 
-    ask, collect = Expectation.configuration.fget, Expectation._get_runtime_kwargs
+    expectation: Any = Expectation  # its methods are exchanged, which its types do not foresee
+    ask, collect = expectation.configuration.fget, expectation._get_runtime_kwargs
     if hasattr(collect, "__wrapped__"):
         return
 
@@ -37,5 +38,5 @@ def remember_configurations() -> None:
         finally:
             _current.expectation, _current.configuration = before
 
-    Expectation.configuration = property(configuration)
-    Expectation._get_runtime_kwargs = get_runtime_kwargs
+    expectation.configuration = property(configuration)
+    expectation._get_runtime_kwargs = get_runtime_kwargs
