@@ -10,7 +10,7 @@ import click
 
 from flows.cli_acceptance import acceptance
 from flows.cli_capture import capture, capture_token, objects
-from flows.cli_database import db, psql
+from flows.cli_database import db, psql, stop_all
 from flows.cli_deliver import deliver
 from flows.cli_fetch import fetch
 from flows.cli_generate import generate
@@ -220,6 +220,7 @@ for command in (
     objects,
     s3_keys,
     acceptance,
+    stop_all,
 ):
     cli.add_command(command)
 

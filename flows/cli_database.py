@@ -65,6 +65,22 @@ def migrate() -> None:
         click.echo(f"{describe_url(target)}: schema at revision {bring_up_to_date(target)}")
 
 
+@click.command("stop")
+def stop_all() -> None:
+    """End what stays between commands of HINDCAST_HOME: the embedded PostgreSQL (its data stays), Prefect's server."""
+    from flows.private_server import end_lasting_server
+    from hindcast.embedded import EmbeddedServer
+
+    with fail():
+        settings = load_settings()
+        pid = end_lasting_server(settings.home)
+        click.echo(f"Prefect's server: {'stopped' if pid else 'it was not running'}")
+        server = EmbeddedServer(settings.home, settings.embedded_version)
+        was_running = server.status().is_running
+        server.stop()
+        click.echo(f"PostgreSQL: {'stopped' if was_running else 'it was not running'}")
+
+
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(arguments: tuple[str, ...]) -> None:

@@ -1,11 +1,13 @@
-"""The Prefect server of one command: started before Prefect is imported, so that both start at once.
+"""The Prefect server of commands in one home: started before Prefect is imported, so that both start at once.
 
 It is the server Prefect would start itself, but in a session of its own: Ctrl-C in the terminal must not end it before
-the run has told it how it ended. It ends with the command; a killed command cannot, see `flows.environment`.
+the run has told it how it ended. It stays for HINDCAST_PREFECT_MINUTES after the last command that used it, which the
+next then finds ready; with 0 it ends with its command, and what a killed one leaves is ended by `flows.environment`.
 """
 
 import atexit
 import contextlib
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,6 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from flows import prefect_server
+from flows.environment import OWNER_VARIABLE
+from flows.prefect_server import USERS, began_at, describe, is_alive, list_users, read_description
 from hindcast.atomic import write_atomically
 from hindcast.errors import HindcastError
 from hindcast.settings import Settings
@@ -24,55 +29,56 @@ from hindcast.sockets import LOOPBACK, find_free_port
 # On a busy machine it took 30 s.
 _READY_SECONDS: Final = 90
 _END_SECONDS: Final = 5
-# Its imports make a million objects that stay: looking for garbage among them meanwhile costs half a second.
-_SERVE: Final = """
-import gc, sys
-gc.disable()
-import uvicorn
-from prefect.server.api.server import create_app
-gc.freeze()  # or what is collected when the app is made takes a tenth of a second
-app = create_app()
-gc.enable()
-uvicorn.run(app, host=sys.argv[1], port=int(sys.argv[2]), log_level="error")
-"""
 _DATABASE_VARIABLES: Final = (
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
     "PREFECT_API_DATABASE_CONNECTION_URL",
     "PREFECT_SERVER_DATABASE_NAME",
     "PREFECT_API_DATABASE_NAME",
 )
-_running: list["subprocess.Popen[bytes]"] = []
+_OF_THE_SERVER: Final = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_", "PREFECT_API_SERVICES_")
+_used: list["_Server"] = []
 _for_life: Final = contextlib.ExitStack()
 
 
+class _Server:
+    """A server that this process uses; `process` is there when it is to end with us."""
+
+    def __init__(self, folder: Path, pid: int, process: "subprocess.Popen[bytes] | None") -> None:
+        self.folder, self.pid, self.process, self.began = folder, pid, process, began_at(pid)
+
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        return is_alive(self.pid, self.began)
+
+
 def start_private_server(settings: Settings) -> None:
-    """Start a server for this process, unless one is configured; sets PREFECT_API_URL and returns at once."""
+    """Use the home's server or start one, unless another is configured; sets PREFECT_API_URL and returns at once."""
     home = settings.home / "prefect"
     if os.environ["PREFECT_HOME"] != str(home) or _names_a_server(Path.cwd()):
         return
     home.mkdir(parents=True, exist_ok=True)
-    port = find_free_port()
-    os.environ["PREFECT_API_URL"] = f"http://{LOOPBACK}:{port}/api"
-    command = [sys.executable, "-c", _SERVE, LOOPBACK, str(port)]
-    marks = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    if _has_database(home):
-        marks |= {"PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "0", "PREFECT_API_BLOCKS_REGISTER_ON_START": "0"}
-    with (home / "private-server.log").open("wb") as log:
-        server = subprocess.Popen(
-            command, env=os.environ | marks, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    _running.append(server)
+    minutes = settings.prefect_minutes
+    if minutes:
+        (home / USERS).mkdir(exist_ok=True)
+        (home / USERS / str(os.getpid())).write_text(str(began_at(os.getpid())))
+    found = read_description(home) if minutes else None
+    if found and found["fingerprint"] == _fingerprint():
+        os.environ["PREFECT_API_URL"] = found["api_url"]
+        _used.append(_Server(home, found["pid"], None))
+    else:
+        _spawn(home, minutes)
     atexit.register(stop_private_server)  # before Prefect's own, and so after them: they still talk to it
 
 
 def await_private_server() -> None:
     """Wait until the server answers, if this process has one; raises HindcastError when it does not come up."""
     deadline = time.monotonic() + _READY_SECONDS
-    if _running:
+    if _used:
         import fastapi.encoders  # noqa: F401  # Prefect's client will, once there is a server; now nobody waits for it
-    while _running:
+    while _used:
+        server = _used[0]
         log = Path(os.environ["PREFECT_HOME"]) / "private-server.log"
-        if _running[0].poll() is not None or time.monotonic() > deadline:
+        if not server.is_running() or time.monotonic() > deadline:
             end = " ".join(log.read_text(errors="replace").split())[-300:]
             raise HindcastError(f"Prefect's server did not start: {end or 'it said nothing'} (all of it: {log})")
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{os.environ['PREFECT_API_URL']}/health", timeout=5):
@@ -84,15 +90,66 @@ def await_private_server() -> None:
 
 
 def stop_private_server(seconds: float = _END_SECONDS) -> None:
-    """End the server, by force after so many seconds. Safe to call twice."""
-    while _running:
-        server = _running.pop()
-        server.terminate()
-        try:
-            server.wait(seconds)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    """Use the server no longer; one that is ours alone is ended, by force after so many seconds. Safe to call twice."""
+    while _used:
+        server = _used.pop()
+        (server.folder / USERS / str(os.getpid())).unlink(missing_ok=True)
+        if server.process:
+            _end(server.process, seconds)
+
+
+def end_lasting_server(home: Path) -> int | None:
+    """End the server that stayed in a home; returns its pid. Raises HindcastError while a command uses it."""
+    found = read_description(home / "prefect")
+    if not found:
+        return None
+    if users := list_users(home / "prefect"):
+        raise HindcastError(f"Prefect's server is used by process {users[0]}: end that first, or wait for it")
+    (home / "prefect" / prefect_server.DESCRIPTION).unlink(missing_ok=True)  # it sees that, and ends
+    deadline = time.monotonic() + 2 * _END_SECONDS
+    while is_alive(found["pid"], found["began_at"]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return int(found["pid"])
+
+
+def _spawn(home: Path, minutes: float) -> None:
+    port = find_free_port()
+    os.environ["PREFECT_API_URL"] = f"http://{LOOPBACK}:{port}/api"
+    command = [sys.executable, "-P", prefect_server.__file__, LOOPBACK, str(port), str(home), str(minutes)]
+    environment = os.environ | {
+        "PREFECT_UI_ENABLED": "0",
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+    }
+    if _has_database(home):
+        environment |= {"PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "0", "PREFECT_API_BLOCKS_REGISTER_ON_START": "0"}
+    if minutes:
+        environment.pop(OWNER_VARIABLE, None)  # it outlives us, and ends by itself
+    with (home / "private-server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    _used.append(_Server(home, process.pid, None if minutes else process))
+    if minutes:
+        process.returncode = 0  # nobody waits for it: it is not our child to end
+        describe(home, process.pid, api_url=os.environ["PREFECT_API_URL"], fingerprint=_fingerprint())
+
+
+def _fingerprint() -> str:
+    """Differs where a server would be another: by version, interpreter, settings, and the folder that may set some."""
+    settings = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(_OF_THE_SERVER)]
+    return hashlib.sha256(
+        "\n".join([version("prefect"), sys.executable, str(Path.cwd()), *sorted(settings)]).encode()
+    ).hexdigest()
+
+
+def _end(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _has_database(home: Path) -> bool:

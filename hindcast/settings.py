@@ -39,6 +39,10 @@ class Settings(BaseSettings):
         description="records a chunk: one transaction",
     )
     workers: Annotated[int, Field(ge=0, le=256)] = Field(0, description="processes that decode; 0 = one a core")
+    prefect_minutes: Annotated[float, Field(ge=0, le=1440)] = Field(
+        10,
+        description="minutes that Prefect's server stays after a command, so that the next begins sooner; 0 = none",
+    )
     dask_address: str = Field(
         "", description="scheduler of a Dask cluster, such as tcp://host:8786, whose workers decode, load and verify"
     )

@@ -20,6 +20,9 @@ from hindcast.embedded import EmbeddedServer
 hypothesis.settings.register_profile("busy machine", deadline=None)
 hypothesis.settings.load_profile("busy machine")
 
+# Commands run by tests take their Prefect server with them.
+os.environ["HINDCAST_PREFECT_MINUTES"] = "0"
+
 POSTGRES_VERSION = int(os.environ.get("HINDCAST_TEST_PG", "18"))
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 MakeServer = Callable[[Path], EmbeddedServer]

@@ -27,7 +27,8 @@ def migrated_server(postgres_server: EmbeddedServer) -> EmbeddedServer:
 def target(migrated_server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """URL of an empty database with our schema; settings are the defaults, with a home of the test's own."""
     for name in os.environ:
-        if name.startswith("HINDCAST_") or name in ("DATABASE_URL", "ANALYTICS_IMPORT_CHUNK_SIZE"):
+        is_ours = name.startswith("HINDCAST_") and name != "HINDCAST_PREFECT_MINUTES"
+        if is_ours or name in ("DATABASE_URL", "ANALYTICS_IMPORT_CHUNK_SIZE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HINDCAST_HOME", str(tmp_path / "home"))
     name = sql.Identifier(f"target_{os.getpid()}")
