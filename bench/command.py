@@ -69,7 +69,8 @@ def run(command: Iterable[str | Path], environment: Mapping[str, str] | None = N
 def run_hindcast(arguments: Iterable[str | Path], url: str | None, home: Path) -> Ran:
     """Run `hindcast`, of this tree, in a home of its own."""
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {"HINDCAST_HOME": str(home), "PYTHONPATH": paths}
+    # Prefect's server ends with each command, so that every one starts its own and its memory is counted.
+    environment = {"HINDCAST_HOME": str(home), "PYTHONPATH": paths, "HINDCAST_PREFECT_MINUTES": "0"}
     if url:
         environment["DATABASE_URL"] = url
     return run([sys.executable, "-m", "flows.cli", *arguments], environment)

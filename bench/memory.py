@@ -81,4 +81,4 @@ def name_kind(command: list[str]) -> str:
     words = " ".join(command)
     if "hindcast.pool" in words:
         return "workers"
-    return "prefect_server" if "prefect.server" in words else "main"
+    return "prefect_server" if "prefect.server" in words or "prefect_server.py" in words else "main"

@@ -1,7 +1,8 @@
 """`python -m bench.startup`: where the seconds before the first byte and after the last one go, by cause.
 
-Runs a small backfill some times in a home that was used before, and tells the medians. `--tree` runs the command of
-another checkout, such as an older one, in turn with this one's.
+Runs a small backfill some times in a home that was used before, and tells the medians: with Prefect's server started by
+each command (first), and with the one that the last command left (next). `--tree` runs the command of another checkout,
+such as an older one, in turn with this one's.
 """
 
 import argparse
@@ -47,22 +48,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tree", type=Path, action="append", default=[], help="another checkout, to compare with")
     options = parser.parse_args()
-    trees = [*(tree.resolve() for tree in options.tree), ROOT]
-    taken: dict[Path, list[dict[str, float]]] = {tree: [] for tree in trees}
-    helps: dict[Path, list[float]] = {tree: [] for tree in trees}
-    with tempfile.TemporaryDirectory(prefix="hindcast-startup-") as name, running_server(Path(name)) as server:
-        folder = Path(name)
+    ways = [*((str(tree), tree.resolve(), 0) for tree in options.tree), ("first", ROOT, 0), ("next", ROOT, 10)]
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name, *_ in ways}
+    helps: dict[str, list[float]] = {name: [] for name, *_ in ways}
+    with tempfile.TemporaryDirectory(prefix="hindcast-startup-") as scratch, running_server(Path(scratch)) as server:
+        folder = Path(scratch)
         export = folder / "history.jsonl"
         generate(GenerateSpec("analytics_history", options.count, 7, export))
         for number in range(options.rounds + 1):
-            for index, tree in enumerate(trees):
-                helps[tree].append(_time_help(tree))
-                found = _run(tree, folder / f"home-{index}", export, fresh(server, f"start{index}"))
+            for index, (name, tree, minutes) in enumerate(ways):
+                helps[name].append(_time_help(tree))
+                found = _run(tree, folder / f"home-{index}", export, fresh(server, f"start{index}"), minutes)
                 if number:  # the first makes the home and its Prefect database
-                    taken[tree].append(found)
-    say(render([str(tree) for tree in trees], [taken[tree] for tree in trees]))
-    for tree in trees:
-        say(f"{tree}: hindcast --help {statistics.median(helps[tree]):.2f} s")
+                    taken[name].append(found)
+    say(render([name for name, *_ in ways], [taken[name] for name, *_ in ways]))
+    for name, *_ in ways:
+        say(f"{name}: hindcast --help {statistics.median(helps[name]):.2f} s")
     say("\nSeconds of import by package (with -X importtime, which adds some):\n\n" + render_imports())
 
 
@@ -120,12 +121,13 @@ def sum_imports(lines: Sequence[str]) -> dict[str, float]:
     return dict(found)
 
 
-def _run(tree: Path, home: Path, export: Path, url: str) -> dict[str, float]:
+def _run(tree: Path, home: Path, export: Path, url: str, minutes: int) -> dict[str, float]:
     marks = home.parent / "marks"
     marks.unlink(missing_ok=True)
     command = [sys.executable, ROOT / "bench" / "startup_probe.py", marks, "backfill", "-f", export, "--json"]
     began = time.time()
-    run(command, _environment(tree, home) | {"DATABASE_URL": url}, tree)
+    settings = {"DATABASE_URL": url, "HINDCAST_PREFECT_MINUTES": str(minutes)}
+    run(command, _environment(tree, home) | settings, tree)
     ended = time.time()
     lines = [line.split("\t") for line in marks.read_text().splitlines()]
     return read_phases([(float(at), name) for at, name in lines], began, ended)
