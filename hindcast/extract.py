@@ -49,7 +49,7 @@ def stage_export(plan: Plan, folder: Path, pool: Workers, on_progress: Callable[
     fetch_all(folder, but=BODIES)
     with ThreadPoolExecutor(1) as aside:  # the second look at the parts is hashing, which lets sealing go on
         unchanged = aside.submit(check_unchanged, plan)
-        return seal_manifest(plan, folder, [task.number for task in tasks], unchanged.result)
+        return seal_manifest(plan, folder, [task.number for task in tasks], pool.map_unordered, unchanged.result)
 
 
 def list_segments(plan: Plan) -> list[SegmentTask]:

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from hindcast.ledger import Counts, Run, iter_rejects
-from hindcast.manifest import Manifest, read_conflicts
+from hindcast.manifest import Manifest
 from hindcast.measure import TargetFacts, join_days
 from hindcast.plan import Plan, Request
 from hindcast.process_age import process_age_seconds
+from hindcast.repeat_conflicts import read_conflicts
 from hindcast.rollups import RollupProof
 from hindcast.times import format_utc
 from hindcast.verify import Verification
@@ -216,7 +218,7 @@ def _rejects_by_reason(findings: Findings) -> list[dict[str, Any]]:
 def _conflicts(findings: Findings) -> list[dict[str, Any]]:
     if findings.table_conflicts or not findings.folder or not findings.manifest:
         return findings.table_conflicts
-    within = read_conflicts(findings.folder)[:KEPT_CONFLICTS]
+    within = islice(read_conflicts(findings.folder), KEPT_CONFLICTS)
     return [{"part": c.part, "line": c.line, "event_id": c.event_id, "fields": c.fields} for c in within]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Final
 
 import msgspec
+import numpy as np
 
 from hindcast.errors import ExportError
 from hindcast.event import Event
@@ -21,7 +22,7 @@ from hindcast.formats.llm_analytics import LargeEvent
 from hindcast.objects.content import BUFFER_BYTES
 from hindcast.objects.multipart import MultipartObject
 from hindcast.objects.teams import key_of
-from hindcast.repeats import ChunkPlace, Repeat
+from hindcast.repeats import ChunkPlace, Repeats
 from hindcast.staged_files import fetch_staged
 from hindcast.staging import find_optional, read_chunk, segment_path
 
@@ -123,7 +124,7 @@ def open_bodies(folder: Path, segment: int) -> IO[bytes]:
         raise ExportError(f"{path.name}: staged objects are gone; run the backfill again to stage them") from None
 
 
-def tell_objects_apart(folder: Path, places: Sequence[ChunkPlace], repeats: list[Repeat]) -> list[Repeat]:
+def tell_objects_apart(folder: Path, places: Sequence[ChunkPlace], repeats: Repeats) -> Repeats:
     """Repeats, those with other bytes in their objects than the winner's as conflicts: their rows may be alike."""
     if not any(segment_path(folder, place.segment, INDEX).exists() for place in places):
         return repeats
@@ -133,10 +134,8 @@ def tell_objects_apart(folder: Path, places: Sequence[ChunkPlace], repeats: list
         staged = read_staged_objects(folder, places[chunk].segment).get(line)
         return staged.sha256 if staged else None
 
-    return [
-        replace(r, is_conflict=r.is_conflict or digest(r.chunk, r.row) != digest(r.winner_chunk, r.winner_row))
-        for r in repeats
-    ]
+    differ = [r.is_conflict or digest(r.chunk, r.row) != digest(r.winner_chunk, r.winner_row) for r in repeats]
+    return replace(repeats, is_conflict=np.array(differ, np.bool_))
 
 
 def _hash_range(bundle: MultipartObject, first: int, last: int) -> str:

@@ -24,9 +24,10 @@ from hindcast.known import KnownRow, Verdict, ask_table, compare_rows, holds_som
 from hindcast.ledger import Counts
 from hindcast.llm_objects import ObjectsSwept, PutObjects, put_objects
 from hindcast.load_task import LoadTask
-from hindcast.manifest import Chunk, read_conflicts
+from hindcast.manifest import Chunk
 from hindcast.pace import Pace
 from hindcast.people_links import assign_people
+from hindcast.repeat_conflicts import read_conflicts
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows, read_staged_rows
 from hindcast.times import to_microseconds
@@ -54,7 +55,7 @@ def load_and_prove(task: LoadTask) -> list[Loaded]:
     """
     folder, manifest = task.staged, task.read_manifest()
     conflicts: dict[int, list[Conflict]] = {}
-    for conflict in read_conflicts(folder):
+    for conflict in read_conflicts(folder, {*task.chunks}):
         conflicts.setdefault(conflict.chunk, []).append(conflict)
     settings = load_settings()
     loader = _Loader(task, folder)

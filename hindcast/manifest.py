@@ -2,12 +2,11 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,20 +14,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hindcast.conflicts import Conflict, Place, diff_rows, fetch_rows
 from hindcast.derived_choice import CandidatePlace, choose_derived
 from hindcast.derived_staging import write_chosen
 from hindcast.errors import ExportError
-from hindcast.event import format_id
 from hindcast.llm_staging import tell_objects_apart
 from hindcast.people import settle_people
 from hindcast.plan import Plan
-from hindcast.repeats import ChunkPlace, Repeat, find_repeats
+from hindcast.repeat_conflicts import Run, write_conflicts
+from hindcast.repeats import ChunkPlace, Repeats, find_repeats
 from hindcast.staged_files import fetch_staged, keep_staged
 from hindcast.staging import Segment, StagedChunk, count_months, read_chunk, read_segment
-
-# Rows of two records each, in memory.
-_CONFLICTS_AT_ONCE: Final = 20_000
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -78,11 +73,11 @@ class Manifest(msgspec.Struct):
 
 
 def seal_manifest(
-    plan: Plan, folder: Path, segment_numbers: list[int], confirm: Callable[[], None] = lambda: None
+    plan: Plan, folder: Path, segment_numbers: list[int], run: Run, confirm: Callable[[], None] = lambda: None
 ) -> Manifest:
     """Put the segments together, decide the repeats, and write the manifest. The same segments give the same seal.
 
-    `confirm` is called before the manifest is written; what it raises leaves none.
+    `run` has workers describe conflicts. `confirm` is called before it is written; what it raises leaves none.
     """
     segments = [_require(folder, number) for number in segment_numbers]
     line_bases, part_lines = _count_lines(segments)
@@ -90,15 +85,17 @@ def seal_manifest(
     places = [ChunkPlace(chunk.segment, chunk.staged_as.row_group, chunk.staged_as.staged) for chunk in chunks]
     repeats = find_repeats(folder, places, last_wins=plan.on_conflict == "replace")
     repeats = tell_objects_apart(folder, places, repeats)
-    duplicates = Counter(repeat.chunk for repeat in repeats if not repeat.is_conflict)
-    conflicts = Counter(repeat.chunk for repeat in repeats if repeat.is_conflict)
+    contradicting = repeats.where(repeats.is_conflict)
+    duplicates = repeats.where(~repeats.is_conflict).per_chunk(len(chunks))
+    conflicts = contradicting.per_chunk(len(chunks))
     chunks = [
         msgspec.structs.replace(chunk, duplicate=duplicates[chunk.number], conflict=conflicts[chunk.number])
         for chunk in chunks
     ]
-    totals = _add_up(segments, duplicates.total(), conflicts.total())
+    totals = _add_up(segments, sum(duplicates), sum(conflicts))
     months = _count_expected(folder, segments, chunks, repeats, totals)
-    _write_repeats(folder, chunks, repeats)
+    _write_repeats(folder, repeats)
+    write_conflicts(folder, chunks, contradicting, run)
     totals.derived = _choose_derived(folder, chunks)
     settle_people(plan.format, folder, segment_numbers)
     manifest = Manifest(plan.plan_hash, chunks, totals, months, part_lines, line_bases)
@@ -124,11 +121,20 @@ def place_chunks(segments: Sequence[Segment]) -> list[Chunk]:
 def load_manifest(folder: Path) -> Manifest:
     """Read a sealed manifest; raises ExportError when it is missing or not what was sealed."""
     try:
-        manifest = msgspec.json.decode(fetch_staged(folder / "manifest.json").read_bytes(), type=Manifest)
+        path = fetch_staged(folder / "manifest.json")
+        found = path.stat()
+        sealed = _load_sealed(path, (found.st_ino, found.st_size, found.st_mtime_ns))
+        return msgspec.structs.replace(sealed, totals=msgspec.structs.replace(sealed.totals))
     except FileNotFoundError:
         raise ExportError(f"{folder}: holds no sealed manifest; run the backfill again to stage the export") from None
+
+
+@lru_cache(maxsize=1)
+def _load_sealed(path: Path, stamp: tuple[int, ...]) -> Manifest:
+    # Of a large export it takes as long as a chunk, and every call of a worker asks for it.
+    manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     if _compute_seal(manifest) != manifest.seal:
-        raise ExportError(f"{folder}/manifest.json: changed since it was sealed; delete {folder} and run again")
+        raise ExportError(f"{path}: changed since it was sealed; delete {path.parent} and run again")
     return manifest
 
 
@@ -159,11 +165,6 @@ def read_repeats(folder: Path, chunk: int) -> dict[int, bool]:
     chunks, rows, is_conflict = _load_repeats(path, path.stat().st_mtime_ns)
     first, end = np.searchsorted(chunks, [chunk, chunk + 1])
     return dict(zip(rows[first:end].tolist(), is_conflict[first:end].tolist(), strict=True))
-
-
-def read_conflicts(folder: Path) -> list[Conflict]:
-    """Conflicts within the export, in file order."""
-    return msgspec.json.Decoder(Conflict).decode_lines(fetch_staged(folder / "conflicts.jsonl").read_bytes())
 
 
 @lru_cache(maxsize=2)
@@ -210,16 +211,13 @@ def _add_up(segments: list[Segment], duplicate: int, conflict: int) -> Totals:
 
 
 def _count_expected(
-    folder: Path, segments: list[Segment], chunks: list[Chunk], repeats: list[Repeat], totals: Totals
+    folder: Path, segments: list[Segment], chunks: list[Chunk], repeats: Repeats, totals: Totals
 ) -> list[tuple[str, str, int]]:
     months: Counter[tuple[str, str]] = Counter()
     for segment in segments:
         months.update({(month, kind): count for month, kind, count in segment.months})
-    rows_of: dict[int, list[int]] = {}
-    for repeat in repeats:
-        rows_of.setdefault(repeat.chunk, []).append(repeat.row)
     columns = ["created_at", "event_type", "is_sanitised"]
-    for number, rows in rows_of.items():
+    for number, rows in repeats.by_chunk():
         repeated = read_chunk(folder, chunks[number].segment, chunks[number].staged_as.row_group, columns).take(rows)
         months.subtract(count_months(repeated))
         totals.sanitised -= sum(repeated["is_sanitised"].to_pylist())
@@ -239,42 +237,16 @@ def _choose_derived(folder: Path, chunks: list[Chunk]) -> int:
     return 0
 
 
-def _write_repeats(folder: Path, chunks: list[Chunk], repeats: list[Repeat]) -> None:
+def _write_repeats(folder: Path, repeats: Repeats) -> None:
     table = pa.table(
         {
-            "chunk": pa.array([r.chunk for r in repeats], pa.int32()),
-            "row": pa.array([r.row for r in repeats], pa.int32()),
-            "is_conflict": pa.array([r.is_conflict for r in repeats], pa.bool_()),
+            "chunk": pa.array(repeats.chunk, pa.int32()),
+            "row": pa.array(repeats.row, pa.int32()),
+            "is_conflict": pa.array(repeats.is_conflict, pa.bool_()),
         }
     )
     pq.write_table(table, folder / "repeats.parquet", row_group_size=50_000)
-    contradicting = [repeat for repeat in repeats if repeat.is_conflict]
-    with (folder / "conflicts.jsonl").open("wb") as file:
-        for first in range(0, len(contradicting), _CONFLICTS_AT_ONCE):
-            for conflict in _describe(folder, chunks, contradicting[first : first + _CONFLICTS_AT_ONCE]):
-                file.write(msgspec.json.encode(conflict) + b"\n")
     keep_staged(folder / "repeats.parquet")
-    keep_staged(folder / "conflicts.jsonl")
-
-
-def _describe(folder: Path, chunks: list[Chunk], repeats: list[Repeat]) -> Iterator[Conflict]:
-    def place(chunk: int, row: int) -> Place:
-        return chunks[chunk].segment, chunks[chunk].staged_as.row_group, row
-
-    pairs = [(place(r.winner_chunk, r.winner_row), place(r.chunk, r.row)) for r in repeats]
-    rows = fetch_rows(folder, chain.from_iterable(pairs))
-    for repeat, (winner_place, other_place) in zip(repeats, pairs, strict=True):
-        kept, other = rows[winner_place], rows[other_place]
-        chunk, winner = chunks[repeat.chunk], chunks[repeat.winner_chunk]
-        yield Conflict(
-            chunk=repeat.chunk,
-            row=repeat.row,
-            event_id=format_id(other["event_id"]),
-            part=chunk.part,
-            line=chunk.line_base + other["line"],
-            fields=diff_rows(kept, other) or {"(object)": ["other bytes", "other bytes"]},
-            against=f"{winner.part} line {winner.line_base + kept['line']}",
-        )
 
 
 def _compute_seal(manifest: Manifest) -> str:

@@ -8,7 +8,7 @@ half with another the whole is read.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,7 @@ class ChunkPlace:
     rows: int
 
 
-@dataclass(frozen=True)
-class Repeat:
+class Repeat(NamedTuple):
     """A record that repeats the `winner`: places are (index of the chunk, row in it)."""
 
     chunk: int
@@ -41,7 +40,46 @@ class Repeat:
     is_conflict: bool
 
 
-def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) -> list[Repeat]:
+@dataclass(frozen=True)
+class Repeats:
+    """Records that repeat another, as columns, in file order: one in a hundred of twenty million is many objects."""
+
+    chunk: npt.NDArray[np.int32]
+    row: npt.NDArray[np.int32]
+    winner_chunk: npt.NDArray[np.int32]
+    winner_row: npt.NDArray[np.int32]
+    is_conflict: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.chunk)
+
+    def __iter__(self) -> Iterator[Repeat]:
+        return map(Repeat._make, zip(*(column.tolist() for column in self._columns()), strict=True))
+
+    def where(self, is_wanted: npt.NDArray[np.bool_]) -> "Repeats":
+        """Those of which that is so."""
+        return Repeats(*(column[is_wanted] for column in self._columns()))
+
+    def slice(self, first: int, end: int) -> "Repeats":
+        """Those from the `first` up to `end`."""
+        return Repeats(*(column[first:end] for column in self._columns()))
+
+    def per_chunk(self, chunks: int) -> list[int]:
+        """How many each of so many chunks has."""
+        return list(np.bincount(self.chunk, minlength=chunks).tolist())
+
+    def by_chunk(self) -> Iterator[tuple[int, list[int]]]:
+        """Each chunk that has some, and their rows in it."""
+        numbers, begins = np.unique(self.chunk, return_index=True)
+        ends = [*begins[1:].tolist(), len(self)]
+        for number, begin, end in zip(numbers.tolist(), begins.tolist(), ends, strict=len(numbers) > 0):
+            yield number, self.row[begin:end].tolist()
+
+    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
+        return self.chunk, self.row, self.winner_chunk, self.winner_row, self.is_conflict
+
+
+def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) -> Repeats:
     """List the records that repeat another, in file order; the earliest of equals wins, or the last if asked.
 
     A repeat with the winner's content is a duplicate, any other a conflict.
@@ -49,13 +87,18 @@ def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) ->
     starts = np.cumsum([0] + [place.rows for place in places])
     total = int(starts[-1])
     passes = max(1, -(-total // RECORDS_A_PASS))
-    found: list[Repeat] = []
+    found: list[tuple[npt.NDArray[Any], ...]] = []
     for number in range(passes):
         shared = _find_shared(folder, places, passes, number)
         if len(shared):
             keys = np.concatenate([np.empty(0, _KEY), *_read_keys(folder, places, starts, shared)])
-            found.extend(_repeats_among(keys, starts, last_wins))
-    return sorted(found, key=lambda repeat: (repeat.chunk, repeat.row))
+            found.append(_repeats_among(keys, starts, last_wins))
+    kinds = (np.int32, np.int32, np.int32, np.int32, np.bool_)
+    columns: list[npt.NDArray[Any]] = [
+        np.concatenate([np.empty(0, kind), *(f[n] for f in found)]).astype(kind) for n, kind in enumerate(kinds)
+    ]
+    order = np.lexsort((columns[1], columns[0]))
+    return Repeats(*(column[order] for column in columns))
 
 
 def _find_shared(folder: Path, places: Sequence[ChunkPlace], passes: int, number: int) -> npt.NDArray[np.uint64]:
@@ -97,7 +140,9 @@ def _words(table: pa.Table, column: str) -> npt.NDArray[Any]:
     return np.frombuffer(data.buffers()[1], ">u8", count=2 * len(data), offset=16 * data.offset).reshape(-1, 2)
 
 
-def _repeats_among(keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], last_wins: bool) -> Iterator[Repeat]:
+def _repeats_among(
+    keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], last_wins: bool
+) -> tuple[npt.NDArray[Any], ...]:
     high, low = (keys["identity"][:, half].astype(np.uint64) for half in (0, 1))
     suspects = keys[np.lexsort((keys["row"], high, low))]
     is_new = np.concatenate([[True], (suspects["identity"][1:] != suspects["identity"][:-1]).any(axis=1)])
@@ -110,5 +155,4 @@ def _repeats_among(keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], la
     places = np.flatnonzero(is_repeat)
     rows, winning = suspects["row"][places], suspects["row"][winner_of[places]]
     chunks, winner_chunks = (np.searchsorted(starts, found, side="right") - 1 for found in (rows, winning))
-    columns = (chunks, rows - starts[chunks], winner_chunks, winning - starts[winner_chunks], is_conflict[places])
-    yield from map(Repeat, *(column.tolist() for column in columns))
+    return chunks, rows - starts[chunks], winner_chunks, winning - starts[winner_chunks], is_conflict[places]

@@ -1,14 +1,16 @@
 """Records that repeat others of the same export: who wins, and what the others are."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import make_event, stage, write_export
+from loading import InProcess, make_event, stage, write_export
 
-from hindcast import repeats
-from hindcast.manifest import Manifest, read_conflicts, read_repeats
+from hindcast import repeat_conflicts, repeats
+from hindcast.manifest import Manifest, read_repeats
+from hindcast.repeat_conflicts import read_conflicts
 
 pytest_plugins = ["reading_fixtures"]
 pytestmark = pytest.mark.usefixtures("home")
@@ -106,3 +108,25 @@ def test_repeats_are_those_that_a_slow_reading_finds(tmp_path: Path, on_conflict
         if winner is not record:
             expected[line] = "duplicate" if winner == record else "conflict"
     assert find(tmp_path, records, on_conflict=on_conflict, chunk=9) == dict(sorted(expected.items()))
+
+
+def test_conflicts_are_read_for_some_chunks_alone(tmp_path: Path) -> None:
+    records = [make_event(n, event_id=f"id-{n % 10}") for n in range(40)]
+    _, folder, _ = stage(write_export(tmp_path / "e.jsonl", records), chunk=7)
+    everything = list(read_conflicts(folder))
+    assert [conflict.line for conflict in everything] == [*range(11, 41)]
+    assert list(read_conflicts(folder, {2, 4})) == [conflict for conflict in everything if conflict.chunk in (2, 4)]
+
+
+def test_conflicts_are_in_file_order_whoever_describes_them_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeat_conflicts, "_CONFLICTS_A_CALL", 3)
+
+    class LastFirst(InProcess):
+        def map_unordered(self, function: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+            return super().map_unordered(function, reversed(list(calls)))
+
+    records = [make_event(n, event_id=f"id-{n % 10}") for n in range(40)]
+    _, folder, _ = stage(write_export(tmp_path / "e.jsonl", records), LastFirst(), chunk=7)
+    assert [conflict.line for conflict in read_conflicts(folder)] == [*range(11, 41)]
