@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("busy machine")
 os.environ["HINDCAST_PREFECT_MINUTES"] = "0"
 
 POSTGRES_VERSION = int(os.environ.get("HINDCAST_TEST_PG", "18"))
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 MakeServer = Callable[[Path], EmbeddedServer]
 _database_numbers = count(1)
 

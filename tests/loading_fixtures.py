@@ -33,7 +33,9 @@ def target(migrated_server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("HINDCAST_HOME", str(tmp_path / "home"))
     name = sql.Identifier(f"target_{os.getpid()}")
     with psycopg.connect(migrated_server.url("postgres"), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(TEMPLATE)))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(name, sql.Identifier(TEMPLATE))
+        )
         yield migrated_server.url(f"target_{os.getpid()}")
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
