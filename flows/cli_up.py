@@ -1,5 +1,6 @@
 """`hindcast up`: the Prefect server, the deployments and the workers, in one command."""
 
+import contextlib
 import signal
 import time
 from pathlib import Path
@@ -33,7 +34,8 @@ def up(port: int, workers: int) -> None:
     with fail():
         from flows.environment import announced, find_live_server, prepare_prefect
         from flows.launcher import Launcher, find_prefect_file, fresh_logs
-        from hindcast.errors import ConfigurationError
+        from flows.private_server import end_lasting_server
+        from hindcast.errors import ConfigurationError, HindcastError
         from hindcast.sockets import require_free_port
 
         settings = load_settings()
@@ -41,6 +43,8 @@ def up(port: int, workers: int) -> None:
         if running:
             raise ConfigurationError(f"it is up already: {running.ui_url} (pid {running.pid}); Ctrl-C there stops it")
         require_free_port(port)
+        with contextlib.suppress(HindcastError):  # one that a command uses ends by itself afterwards
+            end_lasting_server(settings.home)
         folder = Path.cwd()
         logs = settings.home / "prefect"
         launcher = Launcher(port, workers, logs, folder, find_prefect_file(folder))

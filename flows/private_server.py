@@ -131,7 +131,7 @@ def _spawn(home: Path, minutes: float) -> None:
         )
     _used.append(_Server(home, process.pid, None if minutes else process))
     if minutes:
-        process.returncode = 0  # nobody waits for it: it is not our child to end
+        process.returncode = 0  # or Python would warn that nobody waits for it, which is what we want
         describe(home, process.pid, api_url=os.environ["PREFECT_API_URL"], fingerprint=_fingerprint())
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from gate_inputs import BOUNDS, events, not_null, unmet, write_suite
 
+from expectations.engine import load_great_expectations
 from expectations.gate import GateResult, merge_results, run_frame_gate
 from expectations.suite import SHIPPED_DIRECTORY, load_suite
 from expectations.verdict import read_check
@@ -146,6 +147,23 @@ def test_rows_are_not_hashed_for_a_fingerprint(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pandas_execution_engine, "hash_pandas_dataframe", hashed.append)
     assert run_frame_gate("analytics_history", events(), BOUNDS).status == "passed"
     assert (hashed, pandas_execution_engine.HASH_THRESHOLD) == ([], 0)
+
+
+def test_an_expectation_is_written_out_once_while_its_arguments_are_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    gx = load_great_expectations()
+    expectation = gx.expectations.ExpectColumnValuesToBeBetween(column="line", min_value=1)
+    written_out: list[object] = []
+    ask = type(expectation).dict
+
+    def count(self: object, **named: object) -> object:
+        written_out.append(self)
+        return ask(self, **named)
+
+    monkeypatch.setattr(type(expectation), "dict", count)
+    assert expectation._get_runtime_kwargs()["min_value"] == 1
+    assert len(written_out) == 1
+    expectation.min_value = 2
+    assert expectation._get_runtime_kwargs()["min_value"] == expectation.configuration.kwargs["min_value"] == 2
 
 
 def test_gate_prints_and_logs_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
