@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from expectations.rarely_used import defer_rarely_used
 from expectations.result import SAMPLES_PER_CHECK
-from expectations.shortcuts import remember_configurations
+from expectations.shortcuts import count_in_one_query, remember_configurations
 from expectations.suite import Expectation, Suite
 from hindcast.errors import ConfigurationError
 from hindcast.importing import without_collections
@@ -44,6 +44,7 @@ def load_great_expectations() -> Any:
     # Smaller frames are md5-hashed row by row, a third of a gate's time, for a fingerprint nobody reads.
     pandas_execution_engine.HASH_THRESHOLD = 0
     remember_configurations()
+    count_in_one_query()
     return great_expectations
 
 

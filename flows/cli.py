@@ -19,12 +19,9 @@ from flows.cli_preflight import preflight
 from flows.cli_s3_keys import s3_keys
 from flows.cli_undo import archives, restore, rollback
 from flows.cli_up import up
-from flows.terminal import prepared, show_progress, show_report
+from flows.terminal import FormatName, load_settings, prepared, show_progress, show_report
 from hindcast.errors import ExportError, RunFailed
-from hindcast.formats import FORMATS
 from hindcast.importing import without_collections
-from hindcast.settings import load_settings
-from hindcast.window import parse_window
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -49,7 +46,7 @@ def cli() -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(sorted(FORMATS)),
+    type=FormatName(),
     help="What wrote the export. Default: detected, with its evidence shown.",
 )
 @click.option("--dataset", help="A name for reports and the ledger. Default: the format's.")
@@ -153,6 +150,8 @@ def verify(run: str, verbose: bool, is_json: bool) -> None:
 def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None:
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows. One transaction a rollup."""
     with prepared(verbose):
+        from hindcast.window import parse_window
+
         parse_window(window)
         from flows.private_server import await_private_server
 
@@ -174,10 +173,11 @@ def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: b
     from flows.private_server import await_private_server
 
     warm_up_gates()  # while Prefect's server starts
-    await_private_server()
     try:
-        with ready_workers(load_settings()), show_progress(is_json):
-            path = flow(**{name: value for name, value in parameters.items() if value is not None})
+        with ready_workers(load_settings()):
+            await_private_server()
+            with show_progress(is_json):
+                path = flow(**{name: value for name, value in parameters.items() if value is not None})
     except RunFailed as error:
         show_report(Path(error.report_path), is_json, is_verbose)
         click.echo(f"hindcast: {error}", err=True)
@@ -187,6 +187,8 @@ def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: b
 
 def _check_early(file: str, window: str | None) -> None:
     """Tell a slip at once, not when Prefect has started."""
+    from hindcast.window import parse_window
+
     parse_window(window)
     if not (file.startswith("s3://") or glob.has_magic(file) or Path(file).exists()):
         raise ExportError(f"{file}: no such file or folder")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.terminal import fail
-from hindcast.settings import Settings, load_settings
+from flows.terminal import fail, load_settings
 
 if TYPE_CHECKING:
     import psycopg
+
+    from hindcast.settings import Settings
 
 
 @click.command()
@@ -135,7 +136,7 @@ def sweep(grace: float, unlisted: bool, dry_run: bool) -> None:
 
 
 @contextmanager
-def _session(settings: Settings) -> "Iterator[psycopg.Connection]":
+def _session(settings: "Settings") -> "Iterator[psycopg.Connection]":
     from hindcast.database import connect, require_schema, target_url
 
     with connect(target_url(settings), settings) as connection:

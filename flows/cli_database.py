@@ -4,8 +4,7 @@ import sys
 
 import click
 
-from flows.terminal import fail
-from hindcast.settings import load_settings
+from flows.terminal import fail, load_settings
 
 
 @click.group()

@@ -6,8 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from flows.terminal import fail
-from hindcast.settings import load_settings
+from flows.terminal import fail, load_settings
 
 
 @click.command()

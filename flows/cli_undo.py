@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from flows.terminal import fail, prepared, show_progress
+from flows.terminal import fail, load_settings, prepared, show_progress
 from hindcast.importing import without_collections
-from hindcast.settings import load_settings
 
 
 @click.command()

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.terminal import fail
-from hindcast.settings import load_settings
+from flows.terminal import fail, load_settings
 
 if TYPE_CHECKING:
     from flows.launcher import Launcher

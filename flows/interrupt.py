@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
-import psutil
-
 INTERRUPTED: Final = 130  # what a shell gives for a command ended by Ctrl-C
 # Closing a run (report, ledger) takes a second or two; Prefect's own goodbyes up to five.
 LEAVE_SECONDS: Final = 8.0
@@ -44,7 +42,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def leave() -> None:
     """End this process and all it started, now, with exit code 130."""
-    from flows.private_server import stop_private_server  # a tenth of a second of `--help`, which needs none of it
+    import psutil  # like the next, a tenth of a second of `--help`, which needs none of it
+
+    from flows.private_server import stop_private_server
 
     with contextlib.suppress(OSError):
         os.write(2, f"{SENTENCE}\n".encode())

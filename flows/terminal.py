@@ -6,13 +6,16 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.interrupt import INTERRUPTED, SENTENCE
 from hindcast.errors import HindcastError
 from hindcast.progress import listening
-from hindcast.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from hindcast.settings import Settings
 
 STEPS = {
     "extract": "reading and checking",
@@ -29,6 +32,32 @@ STEPS = {
     "deliver": "delivering",
     "fetch": "fetching hours",
 }
+
+
+def load_settings() -> "Settings":
+    """The settings, imported when they are read: pydantic is half of what `hindcast --help` would take."""
+    from hindcast.settings import load_settings as load
+
+    return load()
+
+
+class FormatName(click.ParamType[str]):
+    """The name of a format; the formats are imported when one is given or a command's help lists them."""
+
+    name = "format"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is such a format; else click's error with the known ones."""
+        return str(self._choice().convert(value, param, ctx))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """The names, as click shows a choice."""
+        return self._choice().get_metavar(param, ctx)
+
+    def _choice(self) -> "click.Choice[str]":
+        from hindcast.formats import FORMATS
+
+        return click.Choice(sorted(FORMATS))
 
 
 @contextlib.contextmanager
@@ -58,7 +87,7 @@ def fail(is_verbose: bool | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def prepared(is_verbose: bool) -> Iterator[Settings]:
+def prepared(is_verbose: bool) -> "Iterator[Settings]":
     """Settings read, Prefect's environment set and its server starting; errors shown as one line."""
     with fail(is_verbose):
         from flows.environment import prepare_prefect

@@ -38,10 +38,11 @@ class ChunksAhead:
         while True:
             chunks, is_all = self._wait_beyond(given, rows, most_bytes)
             groups = group_chunks(chunks, range(given, len(chunks)), rows, most_bytes)
-            for group in groups if is_all else groups[:-1]:
+            whole = groups if is_all else groups[:-1]
+            for group in whole:
                 given += len(group)
                 yield tuple(chunks[number] for number in group)
-            if is_all or self._is_over:
+            if is_all or not whole:
                 return
 
     def _wait_beyond(self, given: int, rows: int, most_bytes: int) -> tuple[list[Chunk], bool]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 from hindcast.errors import WorkerDied
+from hindcast.importing import do_without
 
 _LENGTH: Final = struct.Struct("!Q")
 
@@ -262,4 +263,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints goes to stderr, not between the answers
+    do_without("pandas")  # Arrow would import it, lest its first array be one of pandas': 40 MB and half a second
     serve(sys.stdin.buffer, answers)

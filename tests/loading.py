@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from hindcast.database import add_months, connect
 from hindcast.extract import stage_export
@@ -131,3 +132,23 @@ def query(url: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 def count_events(url: str) -> int:
     return int(query(url, "SELECT count(*) FROM analytics_events")[0][0])
+
+
+def note_commits(url: str) -> None:
+    """From now on, `noted_commits` has a `synchronous_commit` for each chunk committed; the database's is `on`."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            """
+            CREATE TABLE noted_commits (setting text);
+            CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                INSERT INTO noted_commits VALUES (current_setting('synchronous_commit'));
+                RETURN NULL;
+            END $$;
+            CREATE CONSTRAINT TRIGGER note_commit AFTER INSERT ON import_chunks DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION note_commit();
+            """
+        )
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET synchronous_commit = on").format(sql.Identifier(connection.info.dbname))
+        )

@@ -54,3 +54,14 @@ def test_when_staging_breaks_off_only_whole_batches_are_given() -> None:
     ahead.add(third)
     ahead.end()
     assert [[chunk.number for chunk in batch] for batch in ahead.batches(10, 10**9)] == [[0, 1]]
+
+
+def test_what_is_all_staged_is_given_whole_though_staging_ended_meanwhile() -> None:
+    first, second = make_segments([[5, 5, 5], [5]])
+    ahead = ChunksAhead(2)
+    ahead.add(first)
+    batches = ahead.batches(10, 10**9)
+    assert [chunk.number for chunk in next(batches)] == [0, 1]
+    ahead.add(second)
+    ahead.end()
+    assert [[chunk.number for chunk in batch] for batch in batches] == [[2, 3]]

@@ -25,6 +25,8 @@ from hindcast.settings import load_settings
 
 pytest_plugins = ["loading_fixtures"]
 
+ROOT = Path(__file__).parents[1]
+
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
@@ -126,7 +128,7 @@ def test_db_migrate_brings_an_empty_database_up_to_date(
 
 def test_psql_runs_on_the_target_and_gives_its_exit_code(configured: str) -> None:
     command = [sys.executable, "-m", "flows.cli", "psql", "--", "-At", "-c"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     counting = [*command, "SELECT count(*) FROM analytics_events"]
     assert subprocess.check_output(counting, text=True, env=environment) == "0\n"
     wrong = subprocess.run([*command, "SELECT 1/0"], capture_output=True, text=True, env=environment, check=False)
@@ -138,6 +140,13 @@ def test_every_command_explains_itself() -> None:
         result = call(*words, "--help")
         assert result.exit_code == 0 and result.stdout.startswith("Usage:"), words
         assert "  -h, --help" in result.stdout
+
+
+def test_help_imports_nothing_that_takes_time() -> None:
+    code = "import sys, flows.cli\ntry: flows.cli.cli(['--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    slow = {"prefect", "great_expectations", "pandas", "numpy", "pyarrow", "pydantic", "psycopg", "msgspec", "psutil"}
+    assert "Usage:" in ran.stdout and slow & {*ran.stderr.split()} == set()
 
 
 def commands_of(group: click.Group, *words: str) -> Iterator[tuple[str, ...]]:

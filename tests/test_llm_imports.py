@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import Import, begin, count_events, load, query, write_export
+from loading import Import, begin, count_events, load, note_commits, query, write_export
 
 from hindcast.database import connect
 from hindcast.objects.content import Content
@@ -64,6 +64,12 @@ def test_every_value_reads_back_to_its_source(objects: ObjectStore, target: str,
     assert read > 50
     assert begun.failed_checks() == set()
     assert any(check["name"] == "objects" for check in begun.verify().checks)
+
+
+def test_a_chunk_with_objects_waits_until_its_rows_last(objects: ObjectStore, target: str, tmp_path: Path) -> None:
+    note_commits(target)
+    load(target, export_of(tmp_path, make_record(1), make_record(2)))
+    assert query(target, "SELECT setting FROM noted_commits") == [("on",)]
 
 
 def test_importing_again_puts_nothing(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from loading import Import, begin, count_events, load, make_event, query, stage, write_export
+from loading import Import, begin, count_events, load, make_event, note_commits, query, stage, write_export
 
 from hindcast.database import connect
 from hindcast.errors import TransientError
@@ -229,3 +229,10 @@ def test_worker_processes_load_the_same(target: str, export: Path) -> None:
             assert open_run(connection, plan, "ab").committed == set(range(12))
             assert find_run(connection, str(begun.run.run_id)[:8])["operator"] == "ab"
     assert sum(counts.loaded for group in results for counts in group) == 100 == count_events(target)
+
+
+def test_no_chunk_waits_for_the_disk_whoever_proves_it_does(target: str, export: Path) -> None:
+    note_commits(target)
+    load(target, export, chunk=50)
+    assert query(target, "SELECT setting, count(*) FROM noted_commits GROUP BY 1") == [("off", 2)]
+    assert query(target, "SHOW synchronous_commit") == [("on",)]

@@ -172,6 +172,19 @@ def test_workers_import_neither_prefect_nor_great_expectations(pool: WorkerPool)
     assert not {"prefect", "great_expectations"} & modules
 
 
+def test_workers_do_without_what_arrow_would_import_only_because_it_is_there(pool: WorkerPool) -> None:
+    assert pool.call("test_pool:knows_pandas_after_an_array") is False
+    with pytest.raises(ModuleNotFoundError, match="pandas is not for this process"):
+        pool.call("importlib:import_module", "pandas")
+
+
+def knows_pandas_after_an_array() -> bool:
+    import pyarrow
+
+    pyarrow.array([1])
+    return "pandas" in sys.modules
+
+
 def loaded_modules() -> set[str]:
     import hindcast.extract
     import hindcast.load  # noqa: F401

@@ -85,7 +85,10 @@ def match(rows: StagedBuffers, sent: bytes, states: bytearray, chunks: bytearray
     """
 
 def send(rows: StagedBuffers, lines: bytes, chunk_id: int, imported_at: int, /) -> bytes:
-    """The rows in PostgreSQL's binary COPY format, in the columns of sending.h; lines are 64-bit integers."""
+    """The rows in PostgreSQL's binary COPY format, in the columns of sending.h and by their ids.
+
+    `lines` are 64-bit integers.
+    """
 
 def sum(rows: StagedBuffers, seed: int, /) -> int | None:
     """The sum of the rows' hashes as PostgreSQL has them (see sums.h), modulo 2^64; None when a row is not plain.

@@ -42,10 +42,34 @@ static int send_row(const Staged *staged, const Loading *loading, size_t row, By
     return 0;
 }
 
+typedef struct {
+    uint64_t begin; /* of the id, as a number */
+    size_t row;
+} Place;
+
+static int compare_places(const void *a, const void *b) {
+    uint64_t left = ((const Place *)a)->begin, right = ((const Place *)b)->begin;
+    return (left > right) - (left < right);
+}
+
+/* The rows by their ids; NULL when memory is short. */
+static Place *order_rows(const Staged *staged) {
+    Place *places = malloc((staged->count ? staged->count : 1) * sizeof *places);
+    if (!places) return NULL;
+    for (size_t row = 0; row < staged->count; row++) {
+        const uint8_t *id = staged->ids + 16 * row;
+        places[row] = (Place){.row = row};
+        for (int n = 0; n < 8; n++) places[row].begin = places[row].begin << 8 | id[n];
+    }
+    qsort(places, staged->count, sizeof *places, compare_places);
+    return places;
+}
+
 int send_rows(const Staged *staged, const Loading *loading, Bytes *out) {
     static const uint8_t head[19] = "PGCOPY\n\377\r\n"; /* then a zero, no flags, no extension */
-    if (bytes_add(out, head, sizeof head)) return -1;
-    for (size_t row = 0; row < staged->count; row++)
-        if (send_row(staged, loading, row, out)) return -1;
-    return bytes_add(out, "\377\377", 2);
+    Place *places = order_rows(staged);
+    int status = places ? bytes_add(out, head, sizeof head) : -1;
+    for (size_t n = 0; n < staged->count && !status; n++) status = send_row(staged, loading, places[n].row, out);
+    free(places);
+    return status ? status : bytes_add(out, "\377\377", 2);
 }

