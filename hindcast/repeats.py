@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from hindcast.staging import read_chunk
 
-RECORDS_A_PASS: Final = 6_000_000
+RECORDS_A_PASS: Final = 3_000_000
+_ROOM_BEYOND: Final = 4096  # halves more than an eighth over the average of the passes
 
 _KEY: Final = np.dtype([("identity", ">u8", 2), ("content", ">u8", 2), ("row", "<i8")])
 
@@ -103,17 +104,19 @@ def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) ->
 
 def _find_shared(folder: Path, places: Sequence[ChunkPlace], passes: int, number: int) -> npt.NDArray[np.uint64]:
     """Low halves of identities that more than one record has, in order; of those that this pass is about."""
-    lows = np.empty(sum(place.rows for place in places) if passes == 1 else 0, np.uint64)
-    parts, filled = [], 0
+    total = sum(place.rows for place in places)
+    lows, filled = np.empty(total if passes == 1 else total // passes * 9 // 8 + _ROOM_BEYOND, np.uint64), 0
     for place in places:
-        if place.rows:
-            low = _words(read_chunk(folder, place.segment, place.row_group, ["identity"]), "identity")[:, 1]
-            if passes == 1:
-                lows[filled : filled + place.rows] = low
-                filled += place.rows
-            else:
-                parts.append(low[low % passes == number].astype(np.uint64))
-    lows = np.concatenate([lows, *parts]) if parts else lows
+        if not place.rows:
+            continue
+        low = _words(read_chunk(folder, place.segment, place.row_group, ["identity"]), "identity")[:, 1]
+        if passes > 1:
+            low = low[low % passes == number]
+        if filled + len(low) > len(lows):  # identities are hashes: a part is never so much larger than the others
+            lows = np.concatenate([lows[:filled], np.empty(len(lows) // 2 + len(low), np.uint64)])
+        lows[filled : filled + len(low)] = low
+        filled += len(low)
+    lows = lows[:filled]
     lows.sort()
     return np.unique(lows[1:][lows[1:] == lows[:-1]])
 

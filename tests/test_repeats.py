@@ -94,6 +94,7 @@ def test_many_passes_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.Mon
     one = find(tmp_path, records, chunk=7)
     assert {"duplicate", "conflict"} == set(one.values())
     monkeypatch.setattr(repeats, "RECORDS_A_PASS", 13)
+    monkeypatch.setattr(repeats, "_ROOM_BEYOND", 0)  # passes of so few differ by more
     monkeypatch.setenv("HINDCAST_HOME", str(tmp_path / "other"))
     assert find(tmp_path, records, chunk=7) == one
 
