@@ -17,7 +17,7 @@ from hindcast.database import connect, require_schema, target_url
 from hindcast.findings import Findings, begin
 from hindcast.governor import govern
 from hindcast.ledger import load_run, sum_counts
-from hindcast.manifest import Manifest, group_chunks, load_manifest
+from hindcast.manifest import Manifest, deal_chunks, group_chunks, load_manifest
 from hindcast.plan import Request, follow_plan, load_plan
 from hindcast.pool import Workers, shared_pool
 from hindcast.row_sums import draw_seed
@@ -63,11 +63,16 @@ class Job:
         assert self.findings.manifest, "the export is not staged yet"
         return self.findings.manifest
 
-    def load_calls(self, numbers: list[int], records: int = RECORDS_A_TASK) -> tuple[list[Any], list[int]]:
-        """The worker calls for these chunks, and how many records each covers: about so many."""
+    def load_calls(
+        self, numbers: list[int], records: int = RECORDS_A_TASK, at_once: int = 1
+    ) -> tuple[list[Any], list[int]]:
+        """The worker calls for these chunks, and how many records each covers: about so many.
+
+        Calls that run `at_once` take neighbouring chunks in turn.
+        """
         findings = self.findings
         assert findings.plan and findings.folder and findings.run
-        groups = group_chunks(self.manifest.chunks, numbers, records)
+        groups = deal_chunks(group_chunks(self.manifest.chunks, numbers, records), at_once)
         sizes = [sum(self.manifest.chunks[n].staged_as.records for n in group) for group in groups]
         seal = self.manifest.seal
         return load_tasks(findings.plan, findings.folder, findings.run, self.url, seal, groups), sizes

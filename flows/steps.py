@@ -5,7 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from flows.gates import gate_ahead, require_suites
-from flows.job import RECORDS_A_TASK, Job, governed
+from flows.job import RECORDS_A_TASK, Job, count_processes, governed
 from flows.proving import rollup, submit_sums
 from hindcast.ahead import ChunksAhead
 from hindcast.compare import merge_comparisons
@@ -87,7 +87,7 @@ def load(job: Job) -> None:
     with timed(findings, "load"):
         add_partitions(job.manifest, job.url, job.settings)
         missing = [chunk.number for chunk in job.manifest.chunks if chunk.number not in findings.run.committed]
-        calls, sizes = job.load_calls(missing)
+        calls, sizes = job.load_calls(missing, at_once=count_processes(job.settings))
         with connect(job.url, job.settings) as connection:
             # Within the export repeats are decided; on a resumed run some of its own rows may be there.
             asks = bool(findings.run.committed) or holds_own_ids(connection, findings.run.format)

@@ -1,42 +1,82 @@
-"""Block ranges (BRIN) of months just loaded: until they are summarised, reading some days reads the whole month."""
+"""Block ranges (BRIN) of months just loaded: until they are summarised, reading some days reads the whole month.
 
-from collections.abc import Sequence
+Summarising reads the rows, and whoever reads a row first notes in its page that its transaction committed. With data
+checksums, which are the default, that note costs a whole page in the log when the page was last written before the
+latest checkpoint: ten times the reading. So what a load wrote is summarised while it is at hand.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date
 from typing import Final
 
 import psycopg
+from psycopg import sql
 
-from hindcast.rollups import SPAN_BYTES
-
-_LEFT_TO_AUTOVACUUM: Final = (
-    psycopg.errors.InsufficientPrivilege,
-    psycopg.errors.LockNotAvailable,
-    psycopg.errors.QueryCanceled,  # statement_timeout
-)
+LARGE_BYTES: Final = 128 * 1024 * 1024  # of a month's table
 # Of the time alone: some days are asked for by it, and each index more reads the whole month once more.
 _INDEXES: Final = (
     "SELECT i.indexrelid::bigint FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
     " JOIN pg_am AS a ON a.oid = c.relam"
     " JOIN pg_attribute AS t ON t.attrelid = i.indexrelid AND t.attname = 'created_at'"
     " WHERE a.amname = 'brin' AND i.indrelid = to_regclass(%s) AND pg_relation_size(i.indrelid) > %s"
+    " AND pg_has_role((SELECT relowner FROM pg_class WHERE oid = i.indrelid), 'USAGE')"
+)
+_BLOCKS: Final = (
+    "SELECT inhrelid::regclass::text, pg_relation_size(inhrelid) / current_setting('block_size')::bigint"
+    " FROM pg_inherits WHERE inhparent = 'analytics_events'::regclass"
 )
 
 
-def summarise_months(connection: psycopg.Connection, days: Sequence[date]) -> int:
+class BlocksAtHand:
+    """The blocks that the months' tables get from now on, to be read by whoever writes them."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        self._begun: dict[str, int] = dict(connection.execute(_BLOCKS).fetchall())
+
+    def read(self, days: Iterable[date]) -> None:
+        """Read the new blocks of the large months of these days: summarising them, if nobody is at the table for long.
+
+        Waits for nobody: a vacuum does not give way, and another who summarises does it for us.
+        """
+        now: dict[str, int] = dict(self._connection.execute(_BLOCKS).fetchall())
+        block_size = self._connection.execute("SELECT current_setting('block_size')::bigint").fetchone()
+        assert block_size
+        for table in _tables(days):
+            if now.get(table, 0) * block_size[0] <= LARGE_BYTES:
+                continue
+            if summarise_table(self._connection, table, waits=False) is None:
+                self._connection.execute(
+                    sql.SQL("SELECT count(*) FROM {} WHERE ctid >= {}::tid").format(
+                        sql.Identifier(table), sql.Literal(f"({self._begun.get(table, 0)},0)")
+                    )
+                )
+
+
+def summarise_months(connection: psycopg.Connection, days: Iterable[date]) -> int:
     """Summarise the new block ranges of the large months of these days, as autovacuum would later; how many there were.
 
     Only an index's owner may, and not while the table is vacuumed or for longer than a statement may take: else it is
     left to autovacuum.
     """
-    summarised = 0
-    for month in sorted({day.replace(day=1) for day in days}):
-        table = f"analytics_events_{month:%Y_%m}"
-        for (index,) in connection.execute(_INDEXES, (table, SPAN_BYTES)).fetchall():
-            try:
-                found = connection.execute(
-                    "SELECT brin_summarize_new_values(%s::bigint::regclass)", (index,)
-                ).fetchone()
-            except _LEFT_TO_AUTOVACUUM:
-                return summarised
-            summarised += found[0] if found else 0
-    return summarised
+    try:
+        return sum(summarise_table(connection, table) or 0 for table in _tables(days))
+    except psycopg.errors.QueryCanceled:  # statement_timeout: no less would be left the next time
+        return 0
+
+
+def summarise_table(connection: psycopg.Connection, table: str, waits: bool = True) -> int | None:
+    """Summarise the new block ranges of a month, if it is large; None where that cannot be done, or not now."""
+    found = None
+    for (index,) in connection.execute(_INDEXES, (table, LARGE_BYTES)).fetchall():
+        with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
+            if not waits:
+                connection.execute("SET LOCAL lock_timeout = 1")
+            row = connection.execute("SELECT brin_summarize_new_values(%s::bigint::regclass)", (index,)).fetchone()
+            found = (found or 0) + (row[0] if row else 0)
+    return found
+
+
+def _tables(days: Iterable[date]) -> list[str]:
+    return [f"analytics_events_{month:%Y_%m}" for month in sorted({day.replace(day=1) for day in days})]

@@ -6,6 +6,7 @@ first. Loading a chunk that the ledger has is a no-op, so any number of attempts
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 import psycopg
 
 from hindcast.archived_ids import ArchivedIds
+from hindcast.block_ranges import BlocksAtHand
 from hindcast.canonical import encode_value
 from hindcast.chunk_proof import ChunkProof, Compared, ProvedRun, prove_chunk
 from hindcast.conflicts import Conflict
@@ -60,23 +62,24 @@ def load_and_prove(task: LoadTask) -> list[Loaded]:
     settings = load_settings()
     loader = _Loader(task, folder)
     with connect(task.url, settings) as connection:
-        archived = ArchivedIds(connection, settings)
+        archived, at_hand = ArchivedIds(connection, settings), BlocksAtHand(connection)
         loaded = []
         for n in task.chunks:
             if not _await_turn(task, manifest.chunks[n]):
                 break
-            counts = loader.load(connection, manifest.chunks[n], conflicts.get(n, []))
+            counts = loader.load(connection, manifest.chunks[n], conflicts.get(n, []), is_last=n == task.chunks[-1])
             compared, run = loader.compared, ProvedRun(folder, task.run_id, task.source)
             proof = prove_chunk(connection, run, archived, manifest.chunks[n], compared) if compared else None
             loaded.append(Loaded(counts, proof, loader.written))
+        at_hand.read(loader.days)
         return loaded
 
 
 # Another writer may take a key between the question and the write; more often than this is no accident.
 _TRIES: Final = 3
-# A chunk and its line in the ledger are lost together or not at all, and the next commit that waits (the rollups', the
-# run's end) makes both last; so nobody waits for the disk once a chunk. Objects outside the database could not be taken
-# back: what claims them waits.
+# A chunk and its line in the ledger are lost together or not at all, and the next commit that waits makes both last: a
+# call's last one. So nobody waits for the disk once a chunk. Objects outside the database could not be taken back: what
+# claims them waits.
 _WITHOUT_WAITING: Final = "SET LOCAL synchronous_commit = off"
 _INSERT_CHUNK: Final = (
     "INSERT INTO import_chunks"
@@ -108,9 +111,14 @@ class _Loader:
         self._task, self._folder = task, folder
         self.compared: Compared | None = None  # of the chunk loaded last, when all its rows were there
         self.written: WrittenRows | None = None  # of the chunk loaded last, when all its rows are new
+        self.days: set[date] = set()  # of all rows written
+        self._is_waiting = True  # for the disk
         self._asks_first: bool | None = None  # a re-import asks at once: what it copied in vain is dead rows
 
-    def load(self, connection: psycopg.Connection, chunk: Chunk, conflicts: list[Conflict]) -> Counts:
+    def load(
+        self, connection: psycopg.Connection, chunk: Chunk, conflicts: list[Conflict], is_last: bool = True
+    ) -> Counts:
+        self._is_waiting = is_last
         work = _Work(chunk, read_staged_rows(self._folder, chunk, self._task.source), conflicts)
         may_be_held = self._task.held is not None and chunk.number in self._task.held.chunks
         if self._asks_first is None and len(work.staged) and not may_be_held:
@@ -147,7 +155,7 @@ class _Loader:
     def _load_once(self, connection: psycopg.Connection, work: _Work) -> Counts:
         self.compared = self.written = None
         with connection.transaction():
-            if not work.put.claims:
+            if not (work.put.claims or self._is_waiting):
                 connection.execute(_WITHOUT_WAITING)
             loaded = self._find_loaded(connection, work.chunk)
             if loaded:
@@ -200,6 +208,7 @@ class _Loader:
         derived = make_derived(connection, self._folder, work.chunk, self._task.source)
         copy_rows(connection, derived, chunk_id, now)
         days |= derived.days()
+        self.days |= days
         counts = replace(_count(work, verdict), derived=len(derived))
         facts = {
             "chunk_id": chunk_id,

@@ -159,6 +159,19 @@ def group_chunks(
     return [*groups, tuple(waiting)] if waiting else groups
 
 
+def deal_chunks(groups: Sequence[tuple[int, ...]], hands: int) -> list[tuple[int, ...]]:
+    """Deal the chunks of every so many groups among them in turn, so that those loaded at once are neighbours.
+
+    Their rows end up in the same blocks of the table: the closer they are in time, the fewer blocks hold a given day.
+    """
+    dealt: list[tuple[int, ...]] = []
+    for first in range(0, len(groups), hands):
+        at_once = groups[first : first + hands]
+        numbers = [number for group in at_once for number in group]
+        dealt.extend(tuple(numbers[hand :: len(at_once)]) for hand in range(len(at_once)))
+    return dealt
+
+
 def read_repeats(folder: Path, chunk: int) -> dict[int, bool]:
     """The rows of a chunk that repeat another record: row -> whether it is a conflict."""
     path = fetch_staged(folder / "repeats.parquet")

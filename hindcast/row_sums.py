@@ -31,9 +31,13 @@ from hindcast.times import midnight
 _SUM: Final = sql.SQL(
     "SELECT import_chunk_id, count(*), sum(hashtextextended(payload::text, hash_record_extended(ROW(event_id,"
     " timestamptz_send(created_at), source, {}), %(seed)s)))"
-    " FROM analytics_events WHERE import_chunk_id BETWEEN %(first)s AND %(last)s"
+    " FROM analytics_events WHERE import_chunk_id {} BETWEEN %(first)s AND %(last)s"
     " AND created_at >= %(start)s AND created_at < %(end)s GROUP BY 1"
-).format(sql.SQL(", ").join(map(sql.Identifier, TEXTS[:-1])))
+)
+_TEXTS: Final = sql.SQL(", ").join(map(sql.Identifier, TEXTS[:-1]))
+# Rows; a run of more is most of what is in its days. The chunk ids of its blocks are not summarised yet, so that by
+# them each span of a month would read the whole run; the times are.
+_MOST_OF_ITS_DAYS: Final = 1_000_000
 _SETTINGS: Final = (
     # Of months just loaded there are no statistics; the block ranges of the chunks are read, and no others.
     "SET LOCAL enable_seqscan = off",
@@ -83,6 +87,7 @@ class SumPlan:
 
     chunks: Mapping[int, int] = field(default_factory=dict)
     spans: Sequence[tuple[date, date]] = ()
+    is_by_time: bool = False
     seed: int = field(default_factory=draw_seed, repr=False)
 
     def put_together(self, sums: Iterable[Mapping[int, tuple[int, int]]]) -> HeldSums:
@@ -99,11 +104,11 @@ class SumPlan:
 def plan_own(connection: psycopg.Connection, run_id: UUID, numbers: Sequence[int]) -> SumPlan:
     """Plan the sums of what a run wrote for these chunks; an empty plan where nothing could be compared with them."""
     rows = connection.execute(
-        "SELECT chunk_number, chunk_id, days FROM import_chunks"
+        "SELECT chunk_number, chunk_id, days, loaded FROM import_chunks"
         " WHERE run_id = %s AND chunk_number = ANY(%s) AND loaded > 0 AND derived = 0",
         (run_id, list(numbers)),
     )
-    return _plan(connection, {number: (chunk_id, days) for number, chunk_id, days in rows})
+    return _plan(connection, {number: (chunk_id, days, loaded) for number, chunk_id, days, loaded in rows})
 
 
 def plan_earlier(connection: psycopg.Connection, run_id: UUID, chunks: Sequence[Chunk]) -> SumPlan:
@@ -117,9 +122,11 @@ def plan_earlier(connection: psycopg.Connection, run_id: UUID, chunks: Sequence[
         " AND status <> 'rolled_back' AND loaded > 0 AND derived = 0 ORDER BY chunk_id",
         {"run_id": run_id},
     )
-    earlier = {tuple(row[:4]): row[4:] for row in rows}
+    earlier = {
+        (part, first, last, loaded): (chunk_id, days, loaded) for part, first, last, loaded, chunk_id, days in rows
+    }
     found = {chunk.number: earlier.get(_place(chunk)) for chunk in chunks}
-    return _plan(connection, {number: (row[0], row[1]) for number, row in found.items() if row})
+    return _plan(connection, {number: row for number, row in found.items() if row})
 
 
 def sum_span(connection: psycopg.Connection, plan: SumPlan, span: tuple[date, date]) -> dict[int, tuple[int, int]]:
@@ -130,7 +137,8 @@ def sum_span(connection: psycopg.Connection, plan: SumPlan, span: tuple[date, da
         for setting in _SETTINGS:
             connection.execute(setting)
         try:
-            rows = connection.execute(_SUM, bounds | {"seed": plan.seed}).fetchall()
+            query = _SUM.format(_TEXTS, sql.SQL("+ 0" if plan.is_by_time else ""))
+            rows = connection.execute(query, bounds | {"seed": plan.seed}).fetchall()
         except (psycopg.errors.UndefinedFunction, psycopg.errors.QueryCanceled):  # no hash, or no time: row by row then
             return {}
     return {chunk_id: (count, int(total or 0) % 2**64) for chunk_id, count, total in rows}
@@ -142,13 +150,14 @@ def sum_own(connection: psycopg.Connection, run_id: UUID, numbers: Sequence[int]
     return plan.put_together(sum_span(connection, plan, span) for span in plan.spans)
 
 
-def _plan(connection: psycopg.Connection, found: Mapping[int, tuple[int, list[date]]]) -> SumPlan:
+def _plan(connection: psycopg.Connection, found: Mapping[int, tuple[int, list[date], int]]) -> SumPlan:
+    """Plan the sums of chunks: their ids in the ledger, the days of their rows, and how many those are."""
     if not found or not has_kernel():
         return SumPlan()
-    days = {day for _, days in found.values() for day in days}
-    return SumPlan(
-        {number: chunk_id for number, (chunk_id, _) in found.items()}, tuple(list_spans(connection, [*days]))
-    )
+    days = {day for _, days, _ in found.values() for day in days}
+    ids = {number: chunk_id for number, (chunk_id, *_) in found.items()}
+    is_by_time = sum(rows for *_, rows in found.values()) > _MOST_OF_ITS_DAYS
+    return SumPlan(ids, tuple(list_spans(connection, [*days])), is_by_time)
 
 
 def _place(chunk: Chunk) -> tuple[str, int, int, int]:

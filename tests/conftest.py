@@ -32,6 +32,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job's; the
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process; all that share a Prefect server run in the same one, and first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("prefect" if _shares_prefect(item) else item.path.stem))
+    items.sort(key=lambda item: not _shares_prefect(item))
+
+
+def _shares_prefect(item: pytest.Item) -> bool:
+    return "prefect_api" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     server = EmbeddedServer(tmp_path_factory.mktemp("home"), POSTGRES_VERSION, NOT_DURABLE)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hindcast.ahead import ChunksAhead
-from hindcast.manifest import group_chunks, place_chunks
+from hindcast.manifest import deal_chunks, group_chunks, place_chunks
 from hindcast.staging import Segment, StagedChunk
 
 
@@ -65,3 +65,17 @@ def test_what_is_all_staged_is_given_whole_though_staging_ended_meanwhile() -> N
     ahead.add(second)
     ahead.end()
     assert [[chunk.number for chunk in batch] for batch in batches] == [[2, 3]]
+
+
+@given(st.lists(st.integers(1, 4), max_size=9), st.integers(1, 4))
+def test_chunks_are_dealt_to_the_calls_that_run_at_once(sizes: list[int], hands: int) -> None:
+    numbers = iter(range(sum(sizes)))
+    groups = [tuple(next(numbers) for _ in range(size)) for size in sizes]
+    dealt = deal_chunks(groups, hands)
+    assert len(dealt) == len(groups) and all(dealt)
+    assert sorted(n for group in dealt for n in group) == list(range(sum(sizes)))
+    assert all(list(group) == sorted(group) for group in dealt)
+    for first in range(0, len(groups), hands):  # each so many calls have what so many groups had
+        begun, had = dealt[first : first + hands], [n for group in groups[first : first + hands] for n in group]
+        assert sorted(n for group in begun for n in group) == had
+        assert max(group[0] for group in begun) - min(group[0] for group in begun) == len(begun) - 1

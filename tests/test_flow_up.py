@@ -92,56 +92,59 @@ def running(folder: Path) -> Iterator[Up]:
             up.process.wait(90)
 
 
-def test_it_brings_ui_deployments_and_worker_and_leaves_no_process(
+def test_it_brings_all_and_leaves_no_process_while_runs_are_cancelled_and_go_on(
     target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", target)
     with running(tmp_path) as up:
-        assert httpx.get(f"http://127.0.0.1:{up.port}/", follow_redirects=True).status_code == 200
-        names = {found["name"] for found in up.ask("deployments/filter")}
-        assert names == {"nightly", "manual", "dry-run", "hourly"}
-        assert [pool["name"] for pool in up.ask("work_pools/filter")] == ["hindcast"]
-        assert len(up.ask("automations/filter")) == 1
-
-        checked = up.run("validate-export/dry-run", file=str(SAMPLE))
-        wait_until(lambda: up.state(checked) in ("Completed", "Failed", "Crashed"))
-        assert up.state(checked) == "Completed"
-        kinds = {artifact["key"]: artifact["type"] for artifact in up.ask("artifacts/latest/filter")}
-        assert (kinds["gate-export"], kinds["report"]) == ("table", "markdown")
-        wait_until(lambda: "hindcast.run.succeeded" in event_names(up))
-
-        again = up.call("up", "--port", str(find_free_port()))
-        assert (again.returncode, "it is up already" in again.stderr) == (2, True)
-        command = up.call("backfill", "-f", str(SAMPLE), "--json")
-        assert json.loads(command.stdout)["loaded"] == 3
-        assert "backfill analytics-history-sample.jsonl" in {run["name"] for run in up.ask("flow_runs/filter")}
-
+        look_at_what_is_there(up)
+        run_the_sample(up)
+        cancel_a_run_and_let_it_go_on(up, target, tmp_path)  # a run is under way when it is stopped
         assert len(up.left) > 1
         began = time.monotonic()
         up.stop()
         assert time.monotonic() - began < 40
         assert (up.process.returncode, up.left) == (0, [])
         assert "stopped" in up.out.read_text().splitlines()[-1]
+    ((run, *ended),) = query(
+        target, "SELECT run_id, status, attempts FROM import_runs WHERE export LIKE '%/history.jsonl'"
+    )
+    assert ended == ["interrupted", 2]
+    assert (tmp_path / "home" / "reports" / str(run) / "report.html").exists()
 
 
-def test_a_cancelled_run_and_one_that_ends_with_it_are_interrupted_and_go_on(
-    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", target)
-    export = write_export(tmp_path / "history.jsonl", map(make_event, range(1200)))
+def look_at_what_is_there(up: Up) -> None:
+    assert httpx.get(f"http://127.0.0.1:{up.port}/", follow_redirects=True).status_code == 200
+    names = {found["name"] for found in up.ask("deployments/filter")}
+    assert names == {"nightly", "manual", "dry-run", "hourly"}
+    assert [pool["name"] for pool in up.ask("work_pools/filter")] == ["hindcast"]
+    assert len(up.ask("automations/filter")) == 1
+    again = up.call("up", "--port", str(find_free_port()))
+    assert (again.returncode, "it is up already" in again.stderr) == (2, True)
+
+
+def run_the_sample(up: Up) -> None:
+    checked = up.run("validate-export/dry-run", file=str(SAMPLE))
+    wait_until(lambda: up.state(checked) in ("Completed", "Failed", "Crashed"))
+    assert up.state(checked) == "Completed"
+    kinds = {artifact["key"]: artifact["type"] for artifact in up.ask("artifacts/latest/filter")}
+    assert (kinds["gate-export"], kinds["report"]) == ("table", "markdown")
+    wait_until(lambda: "hindcast.run.succeeded" in event_names(up))
+    command = up.call("backfill", "-f", str(SAMPLE), "--json")
+    assert json.loads(command.stdout)["loaded"] == 3
+    assert "backfill analytics-history-sample.jsonl" in {run["name"] for run in up.ask("flow_runs/filter")}
+
+
+def cancel_a_run_and_let_it_go_on(up: Up, target: str, folder: Path) -> None:
+    status = "SELECT status FROM import_runs WHERE export LIKE '%/history.jsonl'"
+    export = write_export(folder / "history.jsonl", map(make_event, range(1200)))
     query(target, SLOW)
-    with running(tmp_path) as up:
-        cancelled = start_and_await_chunks(up, target, export, 2)
-        up.ask(f"flow_runs/{cancelled}/set_state", state={"type": "CANCELLING"})
-        wait_until(lambda: up.state(cancelled) == "Cancelled")
-        wait_until(lambda: query(target, "SELECT status FROM import_runs") == [("interrupted",)])
-        there = query(target, "SELECT count(*) FROM import_chunks")[0][0]
-
-        start_and_await_chunks(up, target, export, there + 2)  # the lock was free
-        up.stop()
-        assert up.left == []
-    assert query(target, "SELECT status, attempts FROM import_runs") == [("interrupted", 2)]
-    assert (next((tmp_path / "home" / "reports").iterdir()) / "report.html").exists()
+    cancelled = start_and_await_chunks(up, target, export, 3)
+    up.ask(f"flow_runs/{cancelled}/set_state", state={"type": "CANCELLING"})
+    wait_until(lambda: up.state(cancelled) == "Cancelled")
+    wait_until(lambda: query(target, status) == [("interrupted",)])
+    there = query(target, "SELECT count(*) FROM import_chunks")[0][0]
+    start_and_await_chunks(up, target, export, there + 2)  # the lock was free
 
 
 def start_and_await_chunks(up: Up, target: str, export: Path, chunks: int) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from loading import Import, begin, load, make_event, query, write_export
-from torture_cases import all_cases
 
 from hindcast.database import connect
 from hindcast.kernel import is_compiled
@@ -17,7 +16,6 @@ from hindcast.load import load_and_prove
 from hindcast.row_sums import HeldSum, HeldSums, SumPlan, plan_earlier, plan_own, sum_own, sum_span
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows, read_staged_rows
-from hindcast.verify import verify_chunks
 
 pytest_plugins = ["loading_fixtures"]
 pytestmark = pytest.mark.skipif(not is_compiled, reason="the kernel is not compiled")
@@ -113,12 +111,12 @@ def test_rows_of_any_shape_have_the_servers_hashes(target: str, tmp_path: Path) 
     assert all(found_by_sums(run))
 
 
-def test_torture_is_proved_the_same_with_and_without_sums(target: str, tmp_path: Path) -> None:
-    file = tmp_path / "torture.jsonl"
-    file.write_bytes(b"\n".join(raw for raw, _ in all_cases()) + b"\n")
-    run = load(target, file, chunk=5)
-    assert sum(found_by_sums(run)) > 10
-    assert verify_chunks(run.task()) == verify_chunks(replace(run.task(), held=HeldSums()))
+def test_rows_found_by_their_times_give_the_sums_of_those_found_by_their_chunks(
+    loaded: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_chunks = held_with(loaded, 7)
+    monkeypatch.setattr("hindcast.row_sums._MOST_OF_ITS_DAYS", 0)
+    assert held_with(loaded, 7) == by_chunks and len(by_chunks) == 6
 
 
 def test_only_the_changed_chunk_is_not_found_by_its_sums(loaded: Import) -> None:

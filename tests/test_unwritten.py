@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from loading import Import, begin, load, make_event, query, write_export
-from torture_cases import all_cases
 
 from hindcast.chunk_proof import ChunkProof
 from hindcast.load import load_and_prove
@@ -60,15 +59,3 @@ def test_a_chunk_that_the_ledger_has_is_not_proved_again_by_loading(target: str,
     begun, proofs = import_again(target, export)
     assert all(proofs)
     assert {loaded.proof for loaded in load_and_prove(begun.task())} == {None}
-
-
-def test_torture_says_the_same_either_way(target: str, tmp_path: Path) -> None:
-    file = tmp_path / "torture.jsonl"
-    file.write_bytes(b"\n".join(raw for raw, _ in all_cases()) + b"\n")
-    load(target, file)
-    begun, proofs = import_again(target, file)
-    verified = verify_chunks(begun.task())
-    pairs = [(proof, verified[number]) for number, proof in enumerate(proofs) if proof]
-    assert pairs
-    for proof, expected in pairs:
-        assert replace(proof, is_unwritten=False) == expected

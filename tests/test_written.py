@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from loading import Import, begin, load, make_event, query, write_export
-from torture_cases import all_cases
 
 from hindcast.chunk_proof import ChunkProof
 from hindcast.database import connect
@@ -86,12 +85,3 @@ def test_a_chunk_that_the_ledger_has_is_not_said_to_be_written_again(target: str
 def test_where_rows_may_be_replaced_or_no_seed_is_given_nothing_is_summed(target: str, export: Path) -> None:
     assert not write(begin(target, export, chunk=10), seed=None)
     assert not write(begin(target, export, is_new_run=True, chunk=10, on_conflict="replace"))
-
-
-def test_torture_says_the_same_either_way(target: str, tmp_path: Path) -> None:
-    file = tmp_path / "torture.jsonl"
-    file.write_bytes(b"\n".join(raw for raw, _ in all_cases()) + b"\n")
-    begun = begin(target, file, chunk=20)
-    proofs = prove(begun, write(begun))
-    expected = verify_chunks(begun.task())
-    assert proofs and all(proof == expected[number] for number, proof in proofs.items())

@@ -149,6 +149,10 @@ def _group_raw_rows(connection: psycopg.Connection, rollup: str, days: Sequence[
         )
     )
     for start, end in list_spans(connection, days):
+        # Of a month without statistics the planner takes block ranges to be of no use, and would read it whole for
+        # each of its spans.
+        is_month = end - start >= timedelta(days=28)
+        connection.execute(sql.SQL("SET LOCAL enable_seqscan = {}").format(sql.Literal(is_month)))
         window = {"window_start": midnight(start), "window_end": midnight(end)}
         connection.execute(sql.SQL("INSERT INTO fresh_rollup ") + _select(rollup), window)
 
