@@ -22,9 +22,12 @@ _INDEXES: Final = (
     " WHERE a.amname = 'brin' AND i.indrelid = to_regclass(%s) AND pg_relation_size(i.indrelid) > %s"
     " AND pg_has_role((SELECT relowner FROM pg_class WHERE oid = i.indrelid), 'USAGE')"
 )
-_BLOCKS: Final = (
-    "SELECT inhrelid::regclass::text, pg_relation_size(inhrelid) / current_setting('block_size')::bigint"
-    " FROM pg_inherits WHERE inhparent = 'analytics_events'::regclass"
+_SIZES: Final = (
+    "SELECT inhrelid::regclass::text, pg_relation_size(inhrelid) FROM pg_inherits"
+    " WHERE inhparent = 'analytics_events'::regclass"
+)
+_READ_FROM: Final = (
+    "SELECT count(*) FROM {} WHERE ctid >= format('(%%s,0)', %s::bigint / current_setting('block_size')::bigint)::tid"
 )
 
 
@@ -33,25 +36,27 @@ class BlocksAtHand:
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
-        self._begun: dict[str, int] = dict(connection.execute(_BLOCKS).fetchall())
+        self._begun = self._measure()
 
     def read(self, days: Iterable[date]) -> None:
         """Read the new blocks of the large months of these days: summarising them, if nobody is at the table for long.
 
-        Waits for nobody: a vacuum does not give way, and another who summarises does it for us.
+        Waits for nobody: a vacuum does not give way, and another who summarises does it for us. What may not be read,
+        or takes too long, is left unread.
         """
-        now: dict[str, int] = dict(self._connection.execute(_BLOCKS).fetchall())
-        block_size = self._connection.execute("SELECT current_setting('block_size')::bigint").fetchone()
-        assert block_size
+        now = self._measure()
         for table in _tables(days):
-            if now.get(table, 0) * block_size[0] <= LARGE_BYTES:
-                continue
-            if summarise_table(self._connection, table, waits=False) is None:
-                self._connection.execute(
-                    sql.SQL("SELECT count(*) FROM {} WHERE ctid >= {}::tid").format(
-                        sql.Identifier(table), sql.Literal(f"({self._begun.get(table, 0)},0)")
-                    )
-                )
+            if now.get(table, 0) > LARGE_BYTES:
+                with suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.QueryCanceled):
+                    self._read(table)
+
+    def _read(self, table: str) -> None:
+        if summarise_table(self._connection, table, waits=False) is None:
+            query = sql.SQL(_READ_FROM).format(sql.Identifier(table))
+            self._connection.execute(query, (self._begun.get(table, 0),))
+
+    def _measure(self) -> dict[str, int]:
+        return dict(self._connection.execute(_SIZES).fetchall())
 
 
 def summarise_months(connection: psycopg.Connection, days: Iterable[date]) -> int:

@@ -16,6 +16,7 @@ from expectations.gate import GateResult, TargetView, columns_needed, run_frame_
 from expectations.staged import StagedEvents
 from hindcast.ledger import Run
 from hindcast.manifest import Chunk, Totals
+from hindcast.memory import give_back
 from hindcast.plan import Plan
 from hindcast.report import describe_gate, tabulate_gate
 from hindcast.rollups import RollupProof
@@ -35,7 +36,12 @@ def gate_events(plan: Plan, folder: Path, chunks: Sequence[Chunk], settings: Set
     bounds = _bounds(plan)
     columns = columns_needed(plan.format, bounds, settings.expectations_dir)
     events = StagedEvents(folder, chunks, columns)
-    return run_frame_gate(plan.format, events, bounds, settings.expectations_dir) if len(events) else None
+    if not len(events):
+        return None
+    result = run_frame_gate(plan.format, events, bounds, settings.expectations_dir)
+    del events
+    give_back()  # GX's cycles keep frames of a batch, and each further batch would take its room beside them
+    return result
 
 
 @task(name="gate export", task_run_name="gate export {plan.dataset}", cache_policy=NO_CACHE)
