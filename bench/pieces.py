@@ -35,7 +35,7 @@ from hindcast.times import EPOCH
 from hindcast.verify import sum_proofs
 
 _RECORDS_A_CALL = 50_000
-_GATE_BATCH_BYTES = 112 * 1024 * 1024
+_GATE_BATCH_BYTES = 192 * 1024 * 1024
 
 
 def pieces(lab: Lab) -> dict[str, Taken]:
