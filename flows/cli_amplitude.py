@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.terminal import fail
+from flows.terminal import fail, load_settings
 
 if TYPE_CHECKING:
     from hindcast.settings import Settings
@@ -44,7 +44,6 @@ def amplitude(
     seed: int, defects: bool, send: bool, server_url: str | None,
 ) -> None:  # fmt: skip
     """Amplitude: a zip of hourly .json.gz members of JSON lines."""
-    from hindcast.settings import load_settings
 
     with fail():
         if out is None and not send:

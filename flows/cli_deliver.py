@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.terminal import fail, show_progress
+from flows.terminal import fail, load_settings, show_progress
 
 if TYPE_CHECKING:
     from hindcast.delivery.deliver import DeliverySpec
@@ -49,7 +49,6 @@ def deliver(
     with fail():
         from hindcast.delivery.client import Target
         from hindcast.delivery.deliver import DeliverySpec, read_headers
-        from hindcast.settings import load_settings
 
         settings = load_settings()
         key = settings.deliver_api_key.get_secret_value() if settings.deliver_api_key else None

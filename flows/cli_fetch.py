@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli_amplitude import MOMENT, read_window
-from flows.terminal import fail, show_progress
+from flows.terminal import fail, load_settings, show_progress
 
 if TYPE_CHECKING:
     from hindcast.fetch import Summary
@@ -49,7 +49,6 @@ def amplitude(
         from hindcast.fetch import Order
         from hindcast.fetch import fetch as run
         from hindcast.fetch_api import ExportApi
-        from hindcast.settings import load_settings
 
         settings = load_settings()
         first, last = read_window(settings, start, end)

@@ -13,6 +13,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
+_NOT_NOW: Final = (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable)
 LARGE_BYTES: Final = 128 * 1024 * 1024  # of a month's table
 # Of the time alone: some days are asked for by it, and each index more reads the whole month once more.
 _INDEXES: Final = (
@@ -75,7 +76,7 @@ def summarise_table(connection: psycopg.Connection, table: str, waits: bool = Tr
     """Summarise the new block ranges of a month, if it is large; None where that cannot be done, or not now."""
     found = None
     for (index,) in connection.execute(_INDEXES, (table, LARGE_BYTES)).fetchall():
-        with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
+        with suppress(*_NOT_NOW), connection.transaction():
             if not waits:
                 connection.execute("SET LOCAL lock_timeout = 1")
             row = connection.execute("SELECT brin_summarize_new_values(%s::bigint::regclass)", (index,)).fetchone()
