@@ -3,7 +3,7 @@
 import logging
 import threading
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
@@ -86,7 +86,7 @@ def validate_frame(frame: Columns, suite: Suite) -> Mapping[str, Any]:
     """Validate and return GX's results by rule. A rule without a result is for the caller to refuse.
 
     Rules about one column see that column alone: for every rule GX copies the rows it looks at, all their columns
-    included.
+    included. In two passes: to look for samples of what is all right takes longer than to count it.
     """
     source = new_context().data_sources.add_pandas("frame")
     results: dict[str, Any] = {}
@@ -94,9 +94,13 @@ def validate_frame(frame: Columns, suite: Suite) -> Mapping[str, Any]:
     definition = source.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe("all")
     for column, expectations in _by_column(suite, frame).items():
         batch = definition.get_batch({"dataframe": frame.read(None if column is None else [column])})
-        # SUMMARY, and positions instead of index columns: a batch in which everything fails costs tens of
-        # megabytes with COMPLETE and ten seconds with index columns.
-        results |= _validate(batch, _build_suite(replace(suite, expectations=tuple(expectations))), _SAMPLED)
+        counted = _validate(batch, _build_suite(replace(suite, expectations=tuple(expectations))), _COUNTED)
+        failing = _failing(counted, expectations)
+        if failing:
+            # SUMMARY, and positions instead of index columns: a batch in which everything fails costs tens of
+            # megabytes with COMPLETE and ten seconds with index columns.
+            counted |= _validate(batch, _build_suite(replace(suite, expectations=failing)), _SAMPLED)
+        results |= counted
     return results
 
 
@@ -107,11 +111,7 @@ def validate_table(batch: Any, suite: Suite) -> Mapping[str, Any]:
     of everything takes a scan or two of the table a check: five times the load on the target.
     """
     results = _validate(batch, _build_suite(suite, count_rows=True), _COUNTED)
-    failing = tuple(
-        expectation
-        for expectation in suite.expectations
-        if expectation.rule in results and results[expectation.rule].result.get("unexpected_count")
-    )
+    failing = _failing(results, suite.expectations)
     if failing:
         indexed = {"unexpected_index_column_names": list(suite.locators)} if suite.locators else {}
         sampled = _validate(batch, _build_suite(replace(suite, expectations=failing)), _SAMPLED | indexed)
@@ -119,6 +119,10 @@ def validate_table(batch: Any, suite: Suite) -> Mapping[str, Any]:
             lists = ("partial_unexpected_list", "partial_unexpected_index_list")
             results[rule].result.update({key: result.result.get(key) for key in lists})
     return results
+
+
+def _failing(counted: Mapping[str, Any], expectations: Iterable[Expectation]) -> tuple[Expectation, ...]:
+    return tuple(e for e in expectations if e.rule in counted and counted[e.rule].result.get("unexpected_count"))
 
 
 def columns_of(suite: Suite) -> frozenset[str] | None:

@@ -31,6 +31,10 @@ class EventColumns:
 
     def __init__(self, source: str) -> None:
         self._source = source
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a chunk."""
         self._fields: dict[str, list[Any]] = {name: [] for name in _FIELDS}
         self._microseconds: list[int] = []
         self._payloads: list[bytes] = []

@@ -43,7 +43,7 @@ class KernelColumns:
     @property
     def is_full(self) -> bool:
         """Whether a chunk should have no more rows, whatever its limit: so long is a column."""
-        return max(self._plain.size, self._decoded.size) >= FULL_BYTES
+        return self._plain.size + self._decoded.size >= FULL_BYTES
 
     @property
     def sanitised(self) -> int:
@@ -79,11 +79,13 @@ class KernelColumns:
 
     def to_table(self) -> pa.Table:
         """The events as a table of the staging schema, in the order of their records."""
-        tables = [_make_table(builder) for builder in (self._plain, self._decoded) if builder.count]
-        if len(tables) < 2:
-            return tables[0] if tables else SCHEMA.empty_table()
-        mixed = pa.concat_tables(tables).combine_chunks()
-        return mixed.take(pa.array(np.argsort(mixed["line"].to_numpy(), kind="stable")))
+        buffers, count = self._plain.columns(self._decoded), len(self)
+        return pa.table([_to_array(buffers[field.name], field.type, count) for field in SCHEMA], schema=SCHEMA)
+
+    def clear(self) -> None:
+        """Begin another chunk, in the same memory."""
+        self._plain.clear()
+        self._decoded.clear()
 
 
 def _make_builder(source: str, rules: PlainRules) -> _kernel.Builder:
@@ -98,11 +100,6 @@ def _make_builder(source: str, rules: PlainRules) -> _kernel.Builder:
         to_microseconds(window.end) if window.end else _LATEST,
         bool(names and rules.context.options.get(names.scrub_option, True)),
     )
-
-
-def _make_table(builder: _kernel.Builder) -> pa.Table:
-    buffers, count = builder.columns(), builder.count
-    return pa.table([_to_array(buffers[field.name], field.type, count) for field in SCHEMA], schema=SCHEMA)
 
 
 def _place_names(names: PlainNames) -> dict[str, int]:

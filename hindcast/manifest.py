@@ -20,10 +20,10 @@ from hindcast.errors import ExportError
 from hindcast.llm_staging import tell_objects_apart
 from hindcast.people import settle_people
 from hindcast.plan import Plan
-from hindcast.repeat_conflicts import Run, write_conflicts
-from hindcast.repeats import ChunkPlace, Repeats, find_repeats
+from hindcast.repeat_conflicts import write_conflicts
+from hindcast.repeats import ChunkPlace, Repeats, Run, sum_repeated
 from hindcast.staged_files import fetch_staged, keep_staged
-from hindcast.staging import Segment, StagedChunk, count_months, read_chunk, read_segment
+from hindcast.staging import Segment, StagedChunk, read_segment
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -77,13 +77,14 @@ def seal_manifest(
 ) -> Manifest:
     """Put the segments together, decide the repeats, and write the manifest. The same segments give the same seal.
 
-    `run` has workers describe conflicts. `confirm` is called before it is written; what it raises leaves none.
+    `run` has workers find and describe repeats. `confirm` is called before it is written; what it raises leaves none.
     """
     segments = [_require(folder, number) for number in segment_numbers]
     line_bases, part_lines = _count_lines(segments)
     chunks = place_chunks(segments)
     places = [ChunkPlace(chunk.segment, chunk.staged_as.row_group, chunk.staged_as.staged) for chunk in chunks]
-    repeats = find_repeats(folder, places, last_wins=plan.on_conflict == "replace")
+    # In a worker: meanwhile Great Expectations holds this process's interpreter.
+    (repeats,) = run("hindcast.repeats:find_repeats", [(str(folder), places, plan.on_conflict == "replace")])
     repeats = tell_objects_apart(folder, places, repeats)
     contradicting = repeats.where(repeats.is_conflict)
     duplicates = repeats.where(~repeats.is_conflict).per_chunk(len(chunks))
@@ -93,7 +94,9 @@ def seal_manifest(
         for chunk in chunks
     ]
     totals = _add_up(segments, sum(duplicates), sum(conflicts))
-    months = _count_expected(folder, segments, chunks, repeats, totals)
+    repeated, sanitised = sum_repeated(folder, places, repeats, run)
+    totals.sanitised -= sanitised
+    months = _count_expected(segments, repeated)
     _write_repeats(folder, repeats)
     write_conflicts(folder, chunks, contradicting, run)
     totals.derived = _choose_derived(folder, chunks)
@@ -223,17 +226,11 @@ def _add_up(segments: list[Segment], duplicate: int, conflict: int) -> Totals:
     return totals
 
 
-def _count_expected(
-    folder: Path, segments: list[Segment], chunks: list[Chunk], repeats: Repeats, totals: Totals
-) -> list[tuple[str, str, int]]:
+def _count_expected(segments: list[Segment], repeated: Counter[tuple[str, str]]) -> list[tuple[str, str, int]]:
     months: Counter[tuple[str, str]] = Counter()
     for segment in segments:
         months.update({(month, kind): count for month, kind, count in segment.months})
-    columns = ["created_at", "event_type", "is_sanitised"]
-    for number, rows in repeats.by_chunk():
-        repeated = read_chunk(folder, chunks[number].segment, chunks[number].staged_as.row_group, columns).take(rows)
-        months.subtract(count_months(repeated))
-        totals.sanitised -= sum(repeated["is_sanitised"].to_pylist())
+    months.subtract(repeated)
     return sorted((month, kind, count) for (month, kind), count in months.items() if count)
 
 

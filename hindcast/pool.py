@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 from hindcast.errors import WorkerDied
-from hindcast.importing import do_without
+from hindcast.importing import do_without, without_collections
 
 _LENGTH: Final = struct.Struct("!Q")
 
@@ -186,9 +186,10 @@ _DONE: Final = _Done()
 
 
 def import_modules(*names: str) -> None:
-    """Import these; runs in a worker."""
-    for name in names:
-        importlib.import_module(name)
+    """Import these; runs in a worker, whose collector then leaves them alone."""
+    with without_collections("modules"):
+        for name in names:
+            importlib.import_module(name)
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:

@@ -1,6 +1,6 @@
 """Conflicts within an export: the records that contradict another of it, described field by field, in file order."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -9,7 +9,7 @@ import msgspec
 
 from hindcast.conflicts import Conflict, Place, diff_rows, fetch_rows
 from hindcast.event import format_id
-from hindcast.repeats import Repeats
+from hindcast.repeats import Repeats, Run
 from hindcast.staged_files import fetch_staged, keep_staged, local_folder
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ NAME: Final = "conflicts.jsonl"
 # A worker reads whole chunks for them: enough that it reads each for several, few enough to share the work.
 _CONFLICTS_A_CALL: Final = 400
 _BEGINS: Final = b'{"chunk":'  # the first field of each line, so that a line is decoded only when its chunk is wanted
-
-# Runs calls of a worker's function and gives their results in any order.
-Run = Callable[[str, Iterable[tuple[object, ...]]], Iterator[tuple[int, bytes]]]
 
 
 def write_conflicts(folder: Path, chunks: Sequence["Chunk"], contradicting: Repeats, run: Run) -> None:

@@ -5,7 +5,8 @@ each identity (8 bytes a record) is sorted, in as many passes as their number as
 half with another the whole is read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,10 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hindcast.staging import read_chunk
+from hindcast.staged_files import local_folder
+from hindcast.staging import count_months, read_chunk
 
 RECORDS_A_PASS: Final = 3_000_000
+_REPEATS_A_CALL: Final = 4_000
 _ROOM_BEYOND: Final = 4096  # halves more than an eighth over the average of the passes
+
+# Runs calls of a worker's function and gives their results in any order.
+Run = Callable[[str, Iterable[tuple[object, ...]]], Iterator[Any]]
 
 _KEY: Final = np.dtype([("identity", ">u8", 2), ("content", ">u8", 2), ("row", "<i8")])
 
@@ -80,11 +86,12 @@ class Repeats:
         return self.chunk, self.row, self.winner_chunk, self.winner_row, self.is_conflict
 
 
-def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) -> Repeats:
+def find_repeats(staged: str | Path, places: Sequence[ChunkPlace], last_wins: bool) -> Repeats:
     """List the records that repeat another, in file order; the earliest of equals wins, or the last if asked.
 
-    A repeat with the winner's content is a duplicate, any other a conflict.
+    A repeat with the winner's content is a duplicate, any other a conflict. May run in a worker.
     """
+    folder = local_folder(str(staged))
     starts = np.cumsum([0] + [place.rows for place in places])
     total = int(starts[-1])
     passes = max(1, -(-total // RECORDS_A_PASS))
@@ -100,6 +107,32 @@ def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) ->
     ]
     order = np.lexsort((columns[1], columns[0]))
     return Repeats(*(column[order] for column in columns))
+
+
+def sum_repeated(
+    folder: Path, places: Sequence[ChunkPlace], repeats: Repeats, run: Run
+) -> tuple[Counter[tuple[str, str]], int]:
+    """How many repeats there are of each month and type, and how many of all were sanitised; counted by workers."""
+    firsts = range(0, len(repeats), _REPEATS_A_CALL)
+    calls = [(str(folder), places, repeats.slice(first, first + _REPEATS_A_CALL)) for first in firsts]
+    months: Counter[tuple[str, str]] = Counter()
+    sanitised = 0
+    for counted, more in run("hindcast.repeats:count_repeated", calls):
+        months.update(counted)
+        sanitised += more
+    return months, sanitised
+
+
+def count_repeated(folder: str, places: Sequence[ChunkPlace], repeats: Repeats) -> tuple[Counter[tuple[str, str]], int]:
+    """What `sum_repeated` sums, of some repeats; runs in a worker."""
+    place, columns = local_folder(folder), ["created_at", "event_type", "is_sanitised"]
+    events = pa.concat_tables(
+        [
+            read_chunk(place, places[number].segment, places[number].row_group, columns).take(rows)
+            for number, rows in repeats.by_chunk()
+        ]
+    )
+    return count_months(events), sum(events["is_sanitised"].to_pylist())
 
 
 def _find_shared(folder: Path, places: Sequence[ChunkPlace], passes: int, number: int) -> npt.NDArray[np.uint64]:

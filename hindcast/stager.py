@@ -47,8 +47,12 @@ class Stager:
         self._format = find_format(plan.format)
         self._window = Window(plan.start, plan.end)
         self._has_window = self._window != Window()
-        self._has_kernel = has_kernel()
         self._plain: PlainNames | None = getattr(self._format, "PLAIN", None)
+        self._columns: EventColumns | KernelColumns = (
+            KernelColumns(plan.format, PlainRules(context, self._plain, self._window))
+            if has_kernel()
+            else EventColumns(plan.format)
+        )
         self.progress = Progress()
         self.records = 0
         self.segment = segment
@@ -168,11 +172,7 @@ class Stager:
 
     def _begin_chunk(self) -> None:
         self._chunk = StagedChunk()
-        self._columns: EventColumns | KernelColumns = (
-            KernelColumns(self._plan.format, PlainRules(self._context, self._plain, self._window))
-            if self._has_kernel
-            else EventColumns(self._plan.format)
-        )
+        self._columns.clear()
 
     def _end_chunk(self, end: int) -> None:
         chunk = self._chunk

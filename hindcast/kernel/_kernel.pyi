@@ -74,8 +74,14 @@ class Builder:
     def add(self, event: Event, microseconds: int, payload: bytes, line: int, byte_offset: int, /) -> None:
         """Add a decoded event; `payload` is canonical."""
 
-    def columns(self) -> dict[str, bytes | tuple[bytes, bytes, bytes, int]]:
-        """Buffers by column: of texts (ends of 32 bits, data, validity, nulls), of others their bytes."""
+    def columns(self, other: Builder, /) -> dict[str, bytes | tuple[bytes, bytes, bytes, int]]:
+        """Buffers by column: of texts (ends of 32 bits, data, validity, nulls), of others their bytes.
+
+        With the rows of the other, too, in the order of all lines; each had its own in that order already.
+        """
+
+    def clear(self) -> None:
+        """Have no rows any more, and nothing counted; their memory is kept for the next."""
 
 def match(rows: StagedBuffers, sent: bytes, states: bytearray, chunks: bytearray, /) -> None:
     """Compare rows of `record_send` with staged rows of the same ids, by bytes (see match.h).

@@ -2,6 +2,7 @@
 
 #include <structmember.h>
 
+#include "columns.h"
 #include "lines.h"
 #include "record.h"
 
@@ -16,8 +17,6 @@ typedef struct {
     Py_ssize_t outside, naive;
 } Builder;
 
-static const char *const ATTRIBUTES[TEXTS] = {"tenant", "event_type", "user_id", "anonymous_id", "session_id", "course_id",
-                                              "lesson_id", "module_id", "user_agent", "source_event_id"};
 static PyObject *attributes[TEXTS], *is_sanitised_name;
 
 static void builder_dealloc(Builder *self) {
@@ -185,40 +184,19 @@ static PyObject *builder_add(Builder *self, PyObject *arguments) {
     return status ? NULL : Py_NewRef(Py_None);
 }
 
-static PyObject *as_bytes(const Bytes *bytes) {
-    return PyBytes_FromStringAndSize((const char *)bytes->data, (Py_ssize_t)bytes->size);
-}
-
-/* (ends with a zero before them, data, validity, count of nulls) */
-static PyObject *text_column(const TextColumn *column) {
-    PyObject *ends = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)column->ends.size + 4);
-    if (!ends) return NULL;
-    memset(PyBytes_AS_STRING(ends), 0, 4);
-    if (column->ends.size) memcpy(PyBytes_AS_STRING(ends) + 4, column->ends.data, column->ends.size);
-    return Py_BuildValue("(NNNn)", ends, as_bytes(&column->data), as_bytes(&column->validity), (Py_ssize_t)column->nulls);
-}
-
-static PyObject *builder_columns(Builder *self, PyObject *unused) {
-    (void)unused;
-    const struct { const char *name; const Bytes *bytes; } fixed[] = {
-        {"event_id", &self->rows.event_ids},   {"identity", &self->rows.identities},
-        {"content_hash", &self->rows.content_hashes}, {"created_at", &self->rows.microseconds},
-        {"line", &self->rows.lines},           {"byte_offset", &self->rows.byte_offsets},
-        {"is_sanitised", &self->rows.is_sanitised}};
-    PyObject *columns = PyDict_New();
-    if (!columns) return NULL;
-    for (size_t n = 0; n < sizeof fixed / sizeof *fixed + TEXT_COLUMNS; n++) {
-        int text = (int)n - (int)(sizeof fixed / sizeof *fixed);
-        PyObject *value = text < 0 ? as_bytes(fixed[n].bytes) : text_column(&self->rows.texts[text]);
-        const char *name = text < 0 ? fixed[n].name : text == PAYLOAD ? "payload" : ATTRIBUTES[text];
-        int status = value ? PyDict_SetItemString(columns, name, value) : -1;
-        Py_XDECREF(value);
-        if (status) {
-            Py_DECREF(columns);
-            return NULL;
-        }
+static PyObject *builder_columns(Builder *self, PyObject *other) {
+    if (!Py_IS_TYPE(other, Py_TYPE(self))) {
+        PyErr_SetString(PyExc_TypeError, "columns are merged with those of a builder");
+        return NULL;
     }
-    return columns;
+    return merge_columns(&self->rows, &((Builder *)other)->rows);
+}
+
+static PyObject *builder_clear(Builder *self, PyObject *unused) {
+    (void)unused;
+    rows_clear(&self->rows);
+    self->outside = self->naive = 0;
+    return Py_NewRef(Py_None);
 }
 
 static PyObject *get_count(Builder *self, void *unused) { (void)unused; return PyLong_FromSize_t(self->rows.count); }
@@ -237,7 +215,8 @@ static PyMemberDef members[] = {{"outside", T_PYSSIZET, offsetof(Builder, outsid
 static PyMethodDef methods[] = {
     {"read", (PyCFunction)builder_read, METH_VARARGS, NULL},
     {"add", (PyCFunction)builder_add, METH_VARARGS, NULL},
-    {"columns", (PyCFunction)builder_columns, METH_NOARGS, NULL},
+    {"columns", (PyCFunction)builder_columns, METH_O, NULL},
+    {"clear", (PyCFunction)builder_clear, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL}};
 
 static PyTypeObject type = {
@@ -255,7 +234,7 @@ static PyTypeObject type = {
 
 PyTypeObject *builder_type(void) {
     for (int n = 0; n < TEXTS; n++)
-        if (!attributes[n] && !(attributes[n] = PyUnicode_InternFromString(ATTRIBUTES[n]))) return NULL;
+        if (!attributes[n] && !(attributes[n] = PyUnicode_InternFromString(TEXT_NAMES[n]))) return NULL;
     if (!is_sanitised_name && !(is_sanitised_name = PyUnicode_InternFromString("is_sanitised"))) return NULL;
     return PyType_Ready(&type) < 0 ? NULL : &type;
 }

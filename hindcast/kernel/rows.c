@@ -13,6 +13,17 @@ void rows_free(Rows *rows) {
     for (size_t n = 0; n < sizeof others / sizeof *others; n++) bytes_free(others[n]);
 }
 
+void rows_clear(Rows *rows) {
+    for (int n = 0; n < TEXT_COLUMNS; n++) {
+        TextColumn *column = &rows->texts[n];
+        column->data.size = column->ends.size = column->validity.size = 0;
+    }
+    Bytes *others[] = {&rows->microseconds, &rows->lines, &rows->byte_offsets, &rows->is_sanitised, &rows->event_ids,
+                       &rows->identities, &rows->content_hashes};
+    for (size_t n = 0; n < sizeof others / sizeof *others; n++) others[n]->size = 0;
+    rows->count = rows->sanitised = 0;
+}
+
 size_t rows_size(const Rows *rows) {
     size_t size = 0;
     for (int n = 0; n < TEXT_COLUMNS; n++)
@@ -31,8 +42,6 @@ static int add_text(TextColumn *column, Text text, size_t row) {
     if (text.data) {
         column->validity.data[row / 8] |= (uint8_t)(1 << row % 8);
         if (bytes_add(&column->data, text.data, text.size)) return -1;
-    } else {
-        column->nulls++;
     }
     uint32_t end = (uint32_t)column->data.size;
     return bytes_add(&column->ends, &end, sizeof end);

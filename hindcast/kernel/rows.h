@@ -21,7 +21,6 @@ typedef struct {
 
 typedef struct {
     Bytes data, ends, validity; /* `ends` are 32 bits each */
-    size_t nulls;
 } TextColumn;
 
 typedef struct {
@@ -33,6 +32,8 @@ typedef struct {
 } Rows;
 
 void rows_free(Rows *rows);
+/* No rows any more; their memory is kept for the next. */
+void rows_clear(Rows *rows);
 /* 0, or -1 when memory is short. The texts are UTF-8, the payload canonical. */
 int rows_add(Rows *rows, const Row *row, Text source);
 /* Bytes of the longest column. */
