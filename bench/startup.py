@@ -19,7 +19,7 @@ from typing import Final
 
 from bench.command import ROOT, run
 from bench.figures import tabulate
-from bench.server import fresh, running_server, say
+from bench.server import empty, running_server, say
 from hindcast.synthetic import GenerateSpec, generate
 
 # From one mark to the next, in the order in which they come.
@@ -58,7 +58,9 @@ def main() -> None:
         for number in range(options.rounds + 1):
             for index, (name, tree, minutes) in enumerate(ways):
                 helps[name].append(_time_help(tree))
-                found = _run(tree, folder / f"home-{index}", export, fresh(server, f"start{index}"), minutes)
+                url = empty(server, f"start{index}")
+                _migrate(tree, folder / f"home-{index}", url)
+                found = _run(tree, folder / f"home-{index}", export, url, minutes)
                 if number:  # the first makes the home and its Prefect database
                     taken[name].append(found)
     say(render([name for name, *_ in ways], [taken[name] for name, *_ in ways]))
@@ -131,6 +133,12 @@ def _run(tree: Path, home: Path, export: Path, url: str, minutes: int) -> dict[s
     ended = time.time()
     lines = [line.split("\t") for line in marks.read_text().splitlines()]
     return read_phases([(float(at), name) for at, name in lines], began, ended)
+
+
+def _migrate(tree: Path, home: Path, url: str) -> None:
+    """By that tree's own command: another may know another schema."""
+    command = [sys.executable, "-m", "flows.cli", "db", "migrate"]
+    run(command, _environment(tree, home) | {"DATABASE_URL": url, "HINDCAST_PREFECT_MINUTES": "0"}, tree)
 
 
 def _time_help(tree: Path) -> float:

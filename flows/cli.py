@@ -172,10 +172,10 @@ def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: b
     from flows.job import ready_workers, warm_up_gates
     from flows.private_server import await_private_server
 
-    warm_up_gates()  # while Prefect's server starts
     try:
         with ready_workers(load_settings()):
             await_private_server()
+            warm_up_gates()  # not while Prefect's server starts: all wait for that
             with show_progress(is_json):
                 path = flow(**{name: value for name, value in parameters.items() if value is not None})
     except RunFailed as error:

@@ -120,6 +120,8 @@ def _spawn(home: Path, minutes: float) -> None:
         "PREFECT_UI_ENABLED": "0",
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",
+        # A library of its queue would have every function of its own check the types of its arguments.
+        "PY_KEY_VALUE_DISABLE_BEARTYPE": "true",
     }
     if _has_database(home):
         environment |= {"PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "0", "PREFECT_API_BLOCKS_REGISTER_ON_START": "0"}
