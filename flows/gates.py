@@ -14,7 +14,7 @@ from hindcast.manifest import group_chunks
 from tasks.progress import StepProgress
 from tasks.validate import gate_events, gate_export, show_gate
 
-# A gate holds about one and a half times the bytes that the records were; each costs a third of a second beside.
+# A gate holds about one and a half times the bytes that the records were; each costs a sixth of a second beside.
 GATE_BATCH_BYTES: Final = 192 * 1024 * 1024
 
 

@@ -55,15 +55,25 @@ RECORDS = st.builds(
 )
 
 
-def read_both(raws: list[bytes], window: Window = Window()) -> tuple[Any, Any]:  # noqa: B008  # never changed
-    """Rows of the staging schema as the kernel (with Python for what it leaves) and as Python alone make them."""
-    context = Context(latest=LATEST, tenant="acme", options={"scrub_pii": True})
-    columns = KernelColumns(FORMAT, PlainRules(context, analytics_history.PLAIN, window))
-    alone = EventColumns(FORMAT)
+def make_context() -> Context:
+    return Context(latest=LATEST, tenant="acme", options={"scrub_pii": True})
+
+
+def make_columns(window: Window = Window()) -> KernelColumns:  # noqa: B008  # never changed
+    return KernelColumns(FORMAT, PlainRules(make_context(), analytics_history.PLAIN, window))
+
+
+def fill(columns: KernelColumns | EventColumns, raws: list[bytes], window: Window = Window()) -> Any:  # noqa: B008
+    """Rows of the staging schema as these columns make them; Python reads what the kernel leaves."""
     batch = Batch(range(1, len(raws) + 1), [7 * n for n in range(len(raws))], raws)
-    columns.extend(*decode(columns.read(batch), context, window))
-    alone.extend(*decode(batch, context, window))
-    return columns.to_table().to_pylist(), alone.to_table().to_pylist()
+    left = columns.read(batch) if isinstance(columns, KernelColumns) else batch
+    columns.extend(*decode(left, make_context(), window))
+    return columns.to_table().to_pylist()
+
+
+def read_both(raws: list[bytes], window: Window = Window()) -> tuple[Any, Any]:  # noqa: B008  # never changed
+    """Rows as the kernel (with Python for what it leaves) and as Python alone make them."""
+    return fill(make_columns(window), raws, window), fill(EventColumns(FORMAT), raws, window)
 
 
 def decode(batch: Batch, context: Context, window: Window) -> tuple[list[Event], list[int], list[int]]:
@@ -168,6 +178,27 @@ def test_hostile_records_become_the_rows_that_python_makes() -> None:
 def test_records_at_the_edge_become_the_rows_that_python_makes(raw: bytes) -> None:
     found, expected = read_both([raw])
     assert found == expected
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.booleans(), max_size=40), min_size=2, max_size=3))
+def test_a_chunk_keeps_the_order_of_its_records_and_nothing_of_the_chunk_before(chunks: list[list[bool]]) -> None:
+    columns, alone = make_columns(), EventColumns(FORMAT)
+    for kinds in chunks:
+        raws = [  # plain, or left to Python
+            json.dumps(make_event(n, user_id=f"u{n}" if is_plain else n, course_id=None if n % 3 else "c")).encode()
+            for n, is_plain in enumerate(kinds)
+        ]
+        assert fill(columns, raws) == fill(alone, raws)
+        assert (columns.outside, columns.naive, columns.sanitised) == (0, 0, 0)
+        columns.clear()
+        alone.clear()
+
+
+def test_columns_are_merged_with_those_of_a_builder_alone() -> None:
+    builder = _kernel.Builder(FORMAT, "", {}, 0, 1, 0, 1, False)
+    with pytest.raises(TypeError, match="builder"):
+        builder.columns(None)  # type: ignore[arg-type]
 
 
 def test_a_window_takes_the_same_records(tmp_path: Path) -> None:
