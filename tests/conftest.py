@@ -57,8 +57,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
 def empty_database(postgres_server: EmbeddedServer) -> Iterator[str]:
     """URL of a new database, dropped afterwards whoever is still connected."""
     name = f"test_{next(_database_numbers)}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY FILE_COPY")
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        connection.execute(create.format(sql.Identifier(name)))
         yield postgres_server.url(name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
