@@ -21,7 +21,7 @@ from hindcast.llm_staging import tell_objects_apart
 from hindcast.people import settle_people
 from hindcast.plan import Plan
 from hindcast.repeat_conflicts import write_conflicts
-from hindcast.repeats import ChunkPlace, Repeats, Run, sum_repeated
+from hindcast.repeats import ChunkPlace, Repeats, Run, find_repeats_aside, sum_repeated
 from hindcast.staged_files import fetch_staged, keep_staged
 from hindcast.staging import Segment, StagedChunk, read_segment
 
@@ -83,8 +83,7 @@ def seal_manifest(
     line_bases, part_lines = _count_lines(segments)
     chunks = place_chunks(segments)
     places = [ChunkPlace(chunk.segment, chunk.staged_as.row_group, chunk.staged_as.staged) for chunk in chunks]
-    # In a worker: meanwhile Great Expectations holds this process's interpreter.
-    (repeats,) = run("hindcast.repeats:find_repeats", [(str(folder), places, plan.on_conflict == "replace")])
+    repeats = find_repeats_aside(folder, places, plan.on_conflict == "replace", run)
     repeats = tell_objects_apart(folder, places, repeats)
     contradicting = repeats.where(repeats.is_conflict)
     duplicates = repeats.where(~repeats.is_conflict).per_chunk(len(chunks))

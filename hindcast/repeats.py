@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hindcast.staged_files import local_folder
+from hindcast.staged_files import is_kept, local_folder
 from hindcast.staging import count_months, read_chunk
 
 RECORDS_A_PASS: Final = 3_000_000
@@ -86,12 +86,23 @@ class Repeats:
         return self.chunk, self.row, self.winner_chunk, self.winner_row, self.is_conflict
 
 
-def find_repeats(staged: str | Path, places: Sequence[ChunkPlace], last_wins: bool) -> Repeats:
+def find_repeats_aside(folder: Path, places: Sequence[ChunkPlace], last_wins: bool, run: Run) -> Repeats:
+    """What `find_repeats` finds, by a worker: meanwhile Great Expectations holds this process's interpreter.
+
+    Where staged chunks are kept on S3, all are here and a worker might have to fetch them: then not.
+    """
+    if is_kept():
+        return find_repeats(folder, places, last_wins)
+    found: Repeats
+    (found,) = run("hindcast.repeats:find_repeats", [(folder, places, last_wins)])
+    return found
+
+
+def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) -> Repeats:
     """List the records that repeat another, in file order; the earliest of equals wins, or the last if asked.
 
     A repeat with the winner's content is a duplicate, any other a conflict. May run in a worker.
     """
-    folder = local_folder(str(staged))
     starts = np.cumsum([0] + [place.rows for place in places])
     total = int(starts[-1])
     passes = max(1, -(-total // RECORDS_A_PASS))
@@ -112,7 +123,12 @@ def find_repeats(staged: str | Path, places: Sequence[ChunkPlace], last_wins: bo
 def sum_repeated(
     folder: Path, places: Sequence[ChunkPlace], repeats: Repeats, run: Run
 ) -> tuple[Counter[tuple[str, str]], int]:
-    """How many repeats there are of each month and type, and how many of all were sanitised; counted by workers."""
+    """How many repeats there are of each month and type, and how many of all were sanitised.
+
+    Counted by workers, unless they might have to fetch the chunks.
+    """
+    if is_kept() and len(repeats):
+        return count_repeated(str(folder), places, repeats)
     firsts = range(0, len(repeats), _REPEATS_A_CALL)
     calls = [(str(folder), places, repeats.slice(first, first + _REPEATS_A_CALL)) for first in firsts]
     months: Counter[tuple[str, str]] = Counter()
