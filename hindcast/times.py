@@ -1,6 +1,7 @@
-"""Reading the times that exports write. Every instant is aware and UTC; what has no zone is read as UTC."""
+"""Times as exports write them, in UTC (what has no zone is read as UTC), and days as ranges."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
@@ -22,6 +23,17 @@ _EPOCH_DIGITS = re.compile(r"^(?:[0-9]{10}|[0-9]{13})$")
 def midnight(day: date) -> datetime:
     """The moment a UTC day begins."""
     return datetime.combine(day, time(), UTC)
+
+
+def merge_days(days: Sequence[date]) -> list[tuple[date, date]]:
+    """Merge days into half-open ranges, so that a month is one statement."""
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if ranges and ranges[-1][1] == day:
+            ranges[-1] = (ranges[-1][0], day + timedelta(days=1))
+        else:
+            ranges.append((day, day + timedelta(days=1)))
+    return ranges
 
 
 def parse_time(value: object) -> tuple[datetime, bool]:

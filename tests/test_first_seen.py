@@ -61,6 +61,15 @@ def test_taking_the_first_day_back_makes_a_later_one_first(target: str, connecti
     )
 
 
+def test_other_months_are_not_even_looked_at(target: str, connection: psycopg.Connection) -> None:
+    add_months(connection, date(2024, 4, 1), date(2024, 4, 2))
+    connection.execute("SET lock_timeout = '5s'")
+    with psycopg.connect(target) as other:
+        other.execute("LOCK TABLE analytics_events_2024_04 IN ACCESS EXCLUSIVE MODE")
+        see(connection, 2, "ann")
+    assert query(target, NEW) == [(2, 1, 1)]
+
+
 @pytest.mark.parametrize(
     "damage",
     [

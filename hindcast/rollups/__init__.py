@@ -17,7 +17,7 @@ import psycopg
 from psycopg import IsolationLevel, sql
 
 from hindcast.rollups.first_seen import count_wrong_first_seen, refresh_first_seen
-from hindcast.times import midnight
+from hindcast.times import merge_days, midnight
 
 # Name, and the sources whose imports can change it (None: any); rollbacks and whole rebuilds take them all.
 ROLLUPS: Final[dict[str, frozenset[str] | None]] = {
@@ -116,17 +116,6 @@ def days_with_rows(connection: psycopg.Connection, start: datetime | None, end: 
         bounds,
     )
     return [day for (day,) in rows]
-
-
-def merge_days(days: Sequence[date]) -> list[tuple[date, date]]:
-    """Merge days into half-open ranges, so that a month is one statement."""
-    ranges: list[tuple[date, date]] = []
-    for day in sorted(set(days)):
-        if ranges and ranges[-1][1] == day:
-            ranges[-1] = (ranges[-1][0], day + timedelta(days=1))
-        else:
-            ranges.append((day, day + timedelta(days=1)))
-    return ranges
 
 
 @contextmanager

@@ -10,21 +10,23 @@ from typing import Any, Final
 
 import psycopg
 
-# One row a user and day, of the days of the temporary table `rebuilt_days`.
-_FRESH: Final = """
-CREATE TEMP TABLE fresh_users ON COMMIT DROP AS
+from hindcast.times import merge_days, midnight
+
+# One row a user and day. Only with its bounds as constants does a plan leave out the other months.
+_FRESH: Final = (
+    "CREATE TEMP TABLE fresh_users ON COMMIT DROP AS SELECT day, source, user_key FROM daily_users WHERE false"
+)
+_ADD_FRESH: Final = """
+INSERT INTO fresh_users
 SELECT DISTINCT
-    d.day,
-    e.source,
-    md5(jsonb_build_array(e.tenant, e.user_id)::text)::uuid AS user_key
-FROM rebuilt_days AS d
-CROSS JOIN LATERAL (
-    SELECT source, tenant, user_id FROM analytics_events
-    WHERE created_at >= d.day::timestamp AT TIME ZONE 'UTC'
-        AND created_at < (d.day + 1)::timestamp AT TIME ZONE 'UTC'
-        AND source = 'amplitude'
-        AND user_id IS NOT NULL
-) AS e
+    (created_at AT TIME ZONE 'UTC')::date,
+    source,
+    md5(jsonb_build_array(tenant, user_id)::text)::uuid
+FROM analytics_events
+WHERE created_at >= %s
+    AND created_at < %s
+    AND source = 'amplitude'
+    AND user_id IS NOT NULL
 """
 _CHANGED: Final = """
 CREATE TEMP TABLE changed_users ON COMMIT DROP AS
@@ -97,5 +99,7 @@ def _find_changes(connection: psycopg.Connection, days: Sequence[date]) -> None:
         "CREATE TEMP TABLE rebuilt_days ON COMMIT DROP AS SELECT DISTINCT unnest(%s::date[]) AS day", (list(days),)
     )
     connection.execute(_FRESH)
+    for start, end in merge_days(days):
+        connection.execute(_ADD_FRESH, (midnight(start), midnight(end)))
     connection.execute(_CHANGED)
     connection.execute("ANALYZE changed_users")
