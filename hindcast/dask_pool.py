@@ -5,7 +5,6 @@ the target's address. A worker that dies loses nothing: Dask gives its call to a
 """
 
 import contextlib
-import importlib
 import logging
 import threading
 import time
@@ -17,7 +16,7 @@ from typing import Any, Final
 
 from hindcast.dask_terms import Terms, WorkerDiffers, find_fault, find_fault_once, make_terms
 from hindcast.errors import ConfigurationError, WorkerDied
-from hindcast.pool import WorkersStopped
+from hindcast.pool import WorkersStopped, call_here
 from hindcast.settings import Settings
 
 _STOPPED: Final = "the connection to the Dask cluster is closed: run again to go on"
@@ -226,8 +225,7 @@ def run_call(terms: Terms, function: str, arguments: tuple[object, ...]) -> Any:
         from distributed import get_worker
 
         raise WorkerDiffers(get_worker().address, fault)
-    module, _, name = function.partition(":")
-    return getattr(importlib.import_module(module), name)(*arguments)
+    return call_here(function, *arguments)
 
 
 def is_at_work(mark: str, dask_worker: Any) -> bool:

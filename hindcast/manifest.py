@@ -20,9 +20,10 @@ from hindcast.errors import ExportError
 from hindcast.llm_staging import tell_objects_apart
 from hindcast.people import settle_people
 from hindcast.plan import Plan
+from hindcast.pool import map_here
 from hindcast.repeat_conflicts import write_conflicts
-from hindcast.repeats import ChunkPlace, Repeats, Run, find_repeats_aside, sum_repeated
-from hindcast.staged_files import fetch_staged, keep_staged
+from hindcast.repeats import ChunkPlace, Repeats, Run, sum_repeated
+from hindcast.staged_files import fetch_staged, is_kept, keep_staged
 from hindcast.staging import Segment, StagedChunk, read_segment
 
 
@@ -83,7 +84,9 @@ def seal_manifest(
     line_bases, part_lines = _count_lines(segments)
     chunks = place_chunks(segments)
     places = [ChunkPlace(chunk.segment, chunk.staged_as.row_group, chunk.staged_as.staged) for chunk in chunks]
-    repeats = find_repeats_aside(folder, places, plan.on_conflict == "replace", run)
+    # By a worker: Great Expectations holds this interpreter. But not by one that might have to fetch all chunks.
+    run_near = map_here if is_kept() else run
+    (repeats,) = run_near("hindcast.repeats:find_repeats", [(folder, places, plan.on_conflict == "replace")])
     repeats = tell_objects_apart(folder, places, repeats)
     contradicting = repeats.where(repeats.is_conflict)
     duplicates = repeats.where(~repeats.is_conflict).per_chunk(len(chunks))
@@ -93,7 +96,7 @@ def seal_manifest(
         for chunk in chunks
     ]
     totals = _add_up(segments, sum(duplicates), sum(conflicts))
-    repeated, sanitised = sum_repeated(folder, places, repeats, run)
+    repeated, sanitised = sum_repeated(folder, places, repeats, run_near)
     totals.sanitised -= sanitised
     months = _count_expected(segments, repeated)
     _write_repeats(folder, repeats)

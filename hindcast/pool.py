@@ -185,6 +185,17 @@ class _Done:
 _DONE: Final = _Done()
 
 
+def call_here(function: str, *arguments: object) -> Any:
+    """Run `package.module:function` in this process."""
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def map_here(function: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+    """What `map_unordered` of workers does, in this process."""
+    return (call_here(function, *arguments) for arguments in calls)
+
+
 def import_modules(*names: str) -> None:
     """Import these; runs in a worker, whose collector then leaves them alone."""
     with without_collections("modules"):
@@ -205,8 +216,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     while True:
         function, arguments = pickle.loads(calls.get())
         try:
-            module, _, name = function.partition(":")
-            answer = (True, getattr(importlib.import_module(module), name)(*arguments))
+            answer = (True, call_here(function, *arguments))
         except Exception as error:  # noqa: BLE001  # it is raised again in the parent
             answer = (False, error)
         _send(sink, _pack(answer))

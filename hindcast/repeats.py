@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hindcast.staged_files import is_kept, local_folder
 from hindcast.staging import count_months, read_chunk
 
 RECORDS_A_PASS: Final = 3_000_000
@@ -86,18 +85,6 @@ class Repeats:
         return self.chunk, self.row, self.winner_chunk, self.winner_row, self.is_conflict
 
 
-def find_repeats_aside(folder: Path, places: Sequence[ChunkPlace], last_wins: bool, run: Run) -> Repeats:
-    """What `find_repeats` finds, by a worker: meanwhile Great Expectations holds this process's interpreter.
-
-    Where staged chunks are kept on S3, all are here and a worker might have to fetch them: then not.
-    """
-    if is_kept():
-        return find_repeats(folder, places, last_wins)
-    found: Repeats
-    (found,) = run("hindcast.repeats:find_repeats", [(folder, places, last_wins)])
-    return found
-
-
 def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) -> Repeats:
     """List the records that repeat another, in file order; the earliest of equals wins, or the last if asked.
 
@@ -123,14 +110,9 @@ def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) ->
 def sum_repeated(
     folder: Path, places: Sequence[ChunkPlace], repeats: Repeats, run: Run
 ) -> tuple[Counter[tuple[str, str]], int]:
-    """How many repeats there are of each month and type, and how many of all were sanitised.
-
-    Counted by workers, unless they might have to fetch the chunks.
-    """
-    if is_kept() and len(repeats):
-        return count_repeated(str(folder), places, repeats)
+    """How many repeats there are of each month and type, and how many of all were sanitised."""
     firsts = range(0, len(repeats), _REPEATS_A_CALL)
-    calls = [(str(folder), places, repeats.slice(first, first + _REPEATS_A_CALL)) for first in firsts]
+    calls = [(folder, places, repeats.slice(first, first + _REPEATS_A_CALL)) for first in firsts]
     months: Counter[tuple[str, str]] = Counter()
     sanitised = 0
     for counted, more in run("hindcast.repeats:count_repeated", calls):
@@ -139,12 +121,14 @@ def sum_repeated(
     return months, sanitised
 
 
-def count_repeated(folder: str, places: Sequence[ChunkPlace], repeats: Repeats) -> tuple[Counter[tuple[str, str]], int]:
-    """What `sum_repeated` sums, of some repeats; runs in a worker."""
-    place, columns = local_folder(folder), ["created_at", "event_type", "is_sanitised"]
+def count_repeated(
+    folder: Path, places: Sequence[ChunkPlace], repeats: Repeats
+) -> tuple[Counter[tuple[str, str]], int]:
+    """What `sum_repeated` sums, of some repeats. May run in a worker."""
+    columns = ["created_at", "event_type", "is_sanitised"]
     events = pa.concat_tables(
         [
-            read_chunk(place, places[number].segment, places[number].row_group, columns).take(rows)
+            read_chunk(folder, places[number].segment, places[number].row_group, columns).take(rows)
             for number, rows in repeats.by_chunk()
         ]
     )

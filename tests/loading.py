@@ -1,6 +1,5 @@
 """Drives an import into a test database: plan, stage, load and verify, all in this process."""
 
-import importlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from hindcast.load import load_chunks
 from hindcast.load_task import LoadTask
 from hindcast.manifest import Manifest
 from hindcast.plan import Plan, Request, make_plan, save_plan
+from hindcast.pool import call_here
 from hindcast.settings import load_settings
 from hindcast.spot_checks import SpotResult, spot_check
 from hindcast.verify import Verification, sum_proofs, verify_chunks
@@ -29,8 +29,7 @@ class InProcess:
     """The calls of WorkerPool without its processes."""
 
     def call(self, function: str, *arguments: object) -> Any:
-        module, _, name = function.partition(":")
-        return getattr(importlib.import_module(module), name)(*arguments)
+        return call_here(function, *arguments)
 
     def map_unordered(self, function: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
         return (self.call(function, *arguments) for arguments in calls)
