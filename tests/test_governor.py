@@ -72,12 +72,12 @@ def recorded(target: str) -> list[tuple[Any, ...]]:
 
 
 def test_with_nothing_wrong_the_load_is_free(target: str, tmp_path: Path) -> None:
-    with govern(target, tmp_path, canary_limit_ms=60_000.0) as governor:  # what a busy machine takes is nothing wrong
+    with govern(target, tmp_path) as governor:
         wait_for(lambda: governor.summary()["samples"] > 5)
         assert Pace(Path(str(governor.pace_path))).wait(10_000_000, 10**12)
         summary = governor.summary()
+    assert recorded(target) == []  # first: it names the signal and its value
     assert summary["status"] == "on" and summary["decisions"] == 0 and not summary["failures"]
-    assert recorded(target) == []
     assert {s["signal"]: s["status"] for s in summary["signals"]} == {
         "wal rate": "watched",
         "replication lag": "nothing to see",
