@@ -5,12 +5,15 @@ is written out as a dict and read back. That was a third of what a gate costs wh
 
 It puts counts into one query as far as they are ready at the same moment. Those that need another metric's answer
 first, if only the names of the columns, are asked for by a query of their own, and each reads the whole view again.
+What it counts in a column is said to need the number of rows, which no query of those makes use of.
 """
 
 import threading
 from collections.abc import Iterable
 from functools import wraps
-from typing import Any
+from typing import Any, Final
+
+_IN_A_COLUMN: Final = "column_values."
 
 
 class _Together:
@@ -34,7 +37,7 @@ class _Together:
 
 
 def count_in_one_query() -> None:
-    """Let what a suite counts in a table be counted in one query, beside that for its rows. Safe to call twice."""
+    """Let what a suite counts in a table be counted in one query, its rows included. Safe to call twice."""
     from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
     from great_expectations.validator.validation_graph import ValidationGraph
 
@@ -49,12 +52,25 @@ def count_in_one_query() -> None:
         if not isinstance(engine, SqlAlchemyExecutionEngine):
             return resolve(self, *arguments, **named)
         self._execution_engine = _Together(engine)
+        _let_rows_be_counted_later(self._edges)
         try:
             return resolve(self, *arguments, **named)
         finally:
             self._execution_engine = engine
 
     graph._resolve = resolve_together
+
+
+def _let_rows_be_counted_later(edges: list[Any]) -> None:
+    """Take out of a graph's edges, and of the metrics themselves, that what is counted in a column needs the rows."""
+    for edge in list(edges):
+        if (
+            edge.right
+            and edge.right.metric_name == "table.row_count"
+            and edge.left.metric_name.startswith(_IN_A_COLUMN)
+        ):
+            edges.remove(edge)
+            edge.left.metric_dependencies.pop(edge.right.metric_name, None)
 
 
 class _Current(threading.local):

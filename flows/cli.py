@@ -174,8 +174,8 @@ def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: b
 
     try:
         with ready_workers(load_settings()):
+            warm_up_gates()
             await_private_server()
-            warm_up_gates()  # not while Prefect's server starts: all wait for that
             with show_progress(is_json):
                 path = flow(**{name: value for name, value in parameters.items() if value is not None})
     except RunFailed as error:

@@ -1,6 +1,7 @@
 """`hindcast up`: the Prefect server, the deployments and the workers, in one command."""
 
 import contextlib
+import os
 import signal
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ def up(port: int, workers: int) -> None:
     with fail():
         from flows.environment import announced, find_live_server, prepare_prefect
         from flows.launcher import Launcher, find_prefect_file, fresh_logs
+        from flows.prefect_tables import make_tables
         from flows.private_server import end_lasting_server
         from hindcast.errors import ConfigurationError, HindcastError
         from hindcast.sockets import require_free_port
@@ -50,6 +52,7 @@ def up(port: int, workers: int) -> None:
         with fresh_logs(logs):
             _set_environment(settings, launcher)
             prepare_prefect(settings, is_verbose=True)
+            make_tables(Path(os.environ["PREFECT_HOME"]))
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a background job is born deaf to SIGINT
                 signal.signal(number, _interrupt)
             try:
@@ -98,8 +101,6 @@ def _show(launcher: "Launcher", deployments: "list[Deployed]") -> None:
 
 def _set_environment(settings: "Settings", launcher: "Launcher") -> None:
     """What the server and the workers need beyond what every command sets."""
-    import os
-
     os.environ["HINDCAST_HOME"] = str(settings.home)  # a relative one would be looked for where runs work
     os.environ["PREFECT_API_URL"] = launcher.api_url  # also when another server is configured: this is ours
     defaults = {

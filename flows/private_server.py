@@ -21,6 +21,7 @@ from typing import Any, Final
 from flows import prefect_server
 from flows.environment import OWNER_VARIABLE
 from flows.prefect_server import USERS, began_at, describe, is_alive, list_users, read_description
+from flows.prefect_tables import DATABASE, is_elsewhere, make_tables
 from hindcast.atomic import write_atomically
 from hindcast.errors import HindcastError
 from hindcast.settings import Settings
@@ -29,12 +30,6 @@ from hindcast.sockets import LOOPBACK, find_free_port
 # On a busy machine it took 30 s.
 _READY_SECONDS: Final = 90
 _END_SECONDS: Final = 5
-_DATABASE_VARIABLES: Final = (
-    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
-    "PREFECT_API_DATABASE_CONNECTION_URL",
-    "PREFECT_SERVER_DATABASE_NAME",
-    "PREFECT_API_DATABASE_NAME",
-)
 _OF_THE_SERVER: Final = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_", "PREFECT_API_SERVICES_")
 _used: list["_Server"] = []
 _for_life: Final = contextlib.ExitStack()
@@ -84,7 +79,7 @@ def await_private_server() -> None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{os.environ['PREFECT_API_URL']}/health", timeout=5):
             _stop_heartbeats()
             if not _has_database(log.parent):
-                write_atomically(_version_path(log.parent), version("prefect").encode())
+                _note_database(log.parent)
             return
         time.sleep(0.02)
 
@@ -123,7 +118,7 @@ def _spawn(home: Path, minutes: float) -> None:
         # A library of its queue would have every function of its own check the types of its arguments.
         "PY_KEY_VALUE_DISABLE_BEARTYPE": "true",
     }
-    if _has_database(home):
+    if _has_database(home) or _make_database(home):
         environment |= {"PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "0", "PREFECT_API_BLOCKS_REGISTER_ON_START": "0"}
     if minutes:
         environment.pop(OWNER_VARIABLE, None)  # it outlives us, and ends by itself
@@ -155,12 +150,24 @@ def _end(process: "subprocess.Popen[bytes]", seconds: float) -> None:
 
 
 def _has_database(home: Path) -> bool:
-    """True when a server of this very version has made its tables and blocks here: looking again costs it time."""
-    if any(name in os.environ for name in _DATABASE_VARIABLES) or not (home / "prefect.db").is_file():
+    """True when the tables of this very version are here: looking again costs the server time."""
+    if is_elsewhere() or not (home / DATABASE).is_file():
         return False
     with contextlib.suppress(OSError):
         return _version_path(home).read_text() == version("prefect")
     return False
+
+
+def _make_database(home: Path) -> bool:
+    """Make the tables, where the database is to be here; its blocks nobody asks for who runs flows alone."""
+    is_made = make_tables(home)
+    if is_made:
+        _note_database(home)
+    return is_made
+
+
+def _note_database(home: Path) -> None:
+    write_atomically(_version_path(home), version("prefect").encode())
 
 
 def _version_path(home: Path) -> Path:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from flows.environment import prepare_prefect
+from flows.prefect_tables import make_tables
 from hindcast.pool import shared_pool
 from hindcast.settings import Settings
 
@@ -27,6 +28,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name in [name for name in before if name.startswith("PREFECT_")]:
         del os.environ[name]  # the developer's own Prefect is left alone
     prepare_prefect(Settings(home=home), is_verbose=False)
+    make_tables(Path(os.environ["PREFECT_HOME"]))
     # By default the scheduler looks once a minute; every second, it takes a tenth of a core.
     os.environ["PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS"] = "5"
     port = _free_port()
