@@ -53,9 +53,10 @@ def copy_rows(connection: psycopg.Connection, staged: StagedRows, chunk_id: int,
         return
     lines = staged.table["line"]
     if has_kernel() and not lines.null_count:
-        sent = _kernel.send(to_buffers(staged), lines.to_numpy().tobytes(), chunk_id, now_microseconds)
+        sender = _kernel.Sender(to_buffers(staged), lines.to_numpy().tobytes(), chunk_id, now_microseconds)
         with connection.cursor() as cursor, cursor.copy(_COPY_BINARY) as copy:
-            copy.write(sent)
+            for piece in sender:
+                copy.write(piece)
     else:
         with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             copy.write(_write_csv(staged, chunk_id, now_microseconds))

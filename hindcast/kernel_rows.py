@@ -5,7 +5,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from hindcast.event import CONTENT_FIELDS
-from hindcast.staged_rows import StagedRows
+from hindcast.staged_rows import StagedRows, as_array
 
 # The kernel's order of text columns (rows.h), the payload last.
 TEXTS: Final = (*(name for name in CONTENT_FIELDS if name != "source"), "payload")
@@ -19,7 +19,7 @@ def to_buffers(staged: StagedRows) -> tuple[bytes, bytes, str, tuple[Any, ...]]:
 
 
 def _text_buffers(column: pa.ChunkedArray) -> tuple[object, object, object | None, int]:
-    array = column.combine_chunks()
+    array = as_array(column)
     validity, ends, data = array.buffers()
     # An array without rows, or with empty ones only, may come without buffers.
     return ends or bytes(4), data or b"", validity if array.null_count else None, array.offset

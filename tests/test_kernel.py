@@ -281,4 +281,4 @@ def test_buffers_of_other_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="another shape"):
         _kernel.match((bytes(16), bytes(8), "s", texts), b"\0\0\0\7", bytearray(1), bytearray(8))
     with pytest.raises(ValueError, match="other lengths"):
-        _kernel.send((bytes(16), bytes(8), "s", ((b"\0\0\0\0\x09\0\0\0", b"", None, 0),) * 11), bytes(8), 1, 1)
+        _kernel.Sender((bytes(16), bytes(8), "s", ((b"\0\0\0\0\x09\0\0\0", b"", None, 0),) * 11), bytes(8), 1, 1)

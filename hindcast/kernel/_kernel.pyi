@@ -1,6 +1,6 @@
 """Types of the compiled kernel. Nothing here is called where `has_kernel()` is False."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 from hindcast.event import Event
@@ -90,11 +90,14 @@ def match(rows: StagedBuffers, sent: bytes, states: bytearray, chunks: bytearray
     integer: none). Raises ValueError when lengths or the rows' shape are wrong.
     """
 
-def send(rows: StagedBuffers, lines: bytes, chunk_id: int, imported_at: int, /) -> bytes:
-    """The rows in PostgreSQL's binary COPY format, in the columns of sending.h and by their ids.
+class Sender(Iterator[bytes]):
+    """The rows in PostgreSQL's binary COPY format, in the columns of sending.h and by their ids, some 120 kB at a time.
 
     `lines` are 64-bit integers.
     """
+
+    def __init__(self, rows: StagedBuffers, lines: bytes, chunk_id: int, imported_at: int, /) -> None: ...
+    def __next__(self) -> bytes: ...
 
 def sum(rows: StagedBuffers, seed: int, /) -> int | None:
     """The sum of the rows' hashes as PostgreSQL has them (see sums.h), modulo 2^64; None when a row is not plain.

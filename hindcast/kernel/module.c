@@ -5,7 +5,7 @@
 #include "builder.h"
 #include "buffers.h"
 #include "lines.h"
-#include "sending.h"
+#include "sender.h"
 #include "sha256.h"
 #include "sums.h"
 
@@ -36,31 +36,6 @@ done:
     PyBuffer_Release(&sent);
     PyBuffer_Release(&states);
     PyBuffer_Release(&chunks);
-    return result;
-}
-
-static PyObject *send(PyObject *module, PyObject *arguments) {
-    (void)module;
-    Py_buffer lines = {0};
-    PyObject *rows, *result = NULL;
-    StagedBuffers buffers;
-    Bytes out = {0};
-    long long chunk_id, imported_at;
-    if (!PyArg_ParseTuple(arguments, "Oy*LL", &rows, &lines, &chunk_id, &imported_at)) return NULL;
-    if (get_staged(rows, &buffers)) goto done;
-    if ((size_t)lines.len != 8 * buffers.staged.count) {
-        PyErr_SetString(PyExc_ValueError, "not one line a row");
-        goto done;
-    }
-    Loading loading = {lines.buf, chunk_id, imported_at};
-    if (send_rows(&buffers.staged, &loading, &out))
-        PyErr_NoMemory();
-    else
-        result = PyBytes_FromStringAndSize((const char *)out.data, (Py_ssize_t)out.size);
-done:
-    release_staged(&buffers);
-    bytes_free(&out);
-    PyBuffer_Release(&lines);
     return result;
 }
 
@@ -121,7 +96,6 @@ static PyObject *digest(PyObject *module, PyObject *arguments) {
 static PyMethodDef functions[] = {
     {"cut", cut_lines, METH_VARARGS, NULL},
     {"match", match, METH_VARARGS, NULL},
-    {"send", send, METH_VARARGS, NULL},
     {"sum", sum, METH_VARARGS, NULL},
     {"canonical", canonical, METH_VARARGS, NULL},
     {"digest", digest, METH_VARARGS, NULL},
@@ -133,9 +107,10 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernel", NULL, 
 PyMODINIT_FUNC PyInit__kernel(void) {
     PyObject *module = PyModule_Create(&definition);
     if (!module) return NULL;
-    PyTypeObject *builder = builder_type(), *lines = lines_type();
-    if (!builder || !lines || PyModule_AddObjectRef(module, "Builder", (PyObject *)builder) < 0 ||
-        PyModule_AddObjectRef(module, "Lines", (PyObject *)lines) < 0) {
+    PyTypeObject *builder = builder_type(), *lines = lines_type(), *sender = sender_type();
+    if (!builder || !lines || !sender || PyModule_AddObjectRef(module, "Builder", (PyObject *)builder) < 0 ||
+        PyModule_AddObjectRef(module, "Lines", (PyObject *)lines) < 0 ||
+        PyModule_AddObjectRef(module, "Sender", (PyObject *)sender) < 0) {
         Py_DECREF(module);
         return NULL;
     }

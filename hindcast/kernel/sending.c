@@ -18,7 +18,8 @@ static uint8_t *put_text(uint8_t *at, Text text) {
     return at + text.size;
 }
 
-static int send_row(const Staged *staged, const Loading *loading, size_t row, Bytes *out) {
+static int send_row(const Sending *sending, size_t row, Bytes *out) {
+    const Staged *staged = sending->staged;
     Text texts[TEXT_COLUMNS];
     size_t size = FIXED_BYTES + staged->source.size;
     for (int n = 0; n < TEXT_COLUMNS; n++) {
@@ -35,41 +36,46 @@ static int send_row(const Staged *staged, const Loading *loading, size_t row, By
     at = put_big(at, texts[PAYLOAD].size + 1, 4);
     *at++ = JSONB_VERSION;
     memcpy(at, texts[PAYLOAD].data, texts[PAYLOAD].size);
-    at = put_integer(at + texts[PAYLOAD].size, loading->chunk_id);
-    at = put_integer(at, loading->lines[row]);
-    at = put_integer(at, loading->imported_at - POSTGRES_EPOCH);
+    at = put_integer(at + texts[PAYLOAD].size, sending->chunk_id);
+    at = put_integer(at, sending->lines[row]);
+    at = put_integer(at, sending->imported_at - POSTGRES_EPOCH);
     out->size = (size_t)(at - out->data);
     return 0;
 }
-
-typedef struct {
-    uint64_t begin; /* of the id, as a number */
-    size_t row;
-} Place;
 
 static int compare_places(const void *a, const void *b) {
     uint64_t left = ((const Place *)a)->begin, right = ((const Place *)b)->begin;
     return (left > right) - (left < right);
 }
 
-/* The rows by their ids; NULL when memory is short. */
-static Place *order_rows(const Staged *staged) {
+int begin_sending(Sending *sending) {
+    const Staged *staged = sending->staged;
     Place *places = malloc((staged->count ? staged->count : 1) * sizeof *places);
-    if (!places) return NULL;
+    if (!places) return -1;
     for (size_t row = 0; row < staged->count; row++) {
         const uint8_t *id = staged->ids + 16 * row;
         places[row] = (Place){.row = row};
         for (int n = 0; n < 8; n++) places[row].begin = places[row].begin << 8 | id[n];
     }
     qsort(places, staged->count, sizeof *places, compare_places);
-    return places;
+    sending->places = places;
+    return 0;
 }
 
-int send_rows(const Staged *staged, const Loading *loading, Bytes *out) {
+int send_some(Sending *sending, size_t wanted, Bytes *out) {
     static const uint8_t head[19] = "PGCOPY\n\377\r\n"; /* then a zero, no flags, no extension */
-    Place *places = order_rows(staged);
-    int status = places ? bytes_add(out, head, sizeof head) : -1;
-    for (size_t n = 0; n < staged->count && !status; n++) status = send_row(staged, loading, places[n].row, out);
-    free(places);
-    return status ? status : bytes_add(out, "\377\377", 2);
+    size_t count = sending->staged->count;
+    out->size = 0;
+    if (sending->next > count) return 0;
+    if (!sending->next && bytes_add(out, head, sizeof head)) return -1;
+    for (; sending->next < count && out->size < wanted; sending->next++)
+        if (send_row(sending, sending->places[sending->next].row, out)) return -1;
+    if (sending->next < count) return 0;
+    sending->next++;
+    return bytes_add(out, "\377\377", 2);
+}
+
+void end_sending(Sending *sending) {
+    free(sending->places);
+    sending->places = NULL;
 }

@@ -35,9 +35,15 @@ static uint32_t read_word(const uint8_t *at) {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
+/* A word of less than four bytes. */
+static uint32_t read_few(const uint8_t *at, size_t size) {
+    uint32_t word = 0;
+    if (size & 2) word = (uint32_t)at[0] | (uint32_t)at[1] << 8;
+    return size & 1 ? word | (uint32_t)at[size - 1] << 8 * (size - 1) : word;
+}
+
 uint64_t hash_bytes(const uint8_t *data, size_t size, uint64_t seed) {
     uint32_t begin = 0x9e3779b9u + (uint32_t)size + 3923095u;
-    uint32_t last[3] = {0};
     Words w = {begin, begin, begin};
     if (seed) {
         w.a += (uint32_t)(seed >> 32);
@@ -50,9 +56,10 @@ uint64_t hash_bytes(const uint8_t *data, size_t size, uint64_t seed) {
         w.c += read_word(data + 8);
         w = mix(w);
     }
-    for (size_t n = 0; n < size; n++) /* the lowest byte of the third word is the length's */
-        last[n / 4] |= (uint32_t)data[n] << (n < 8 ? 8 * (n % 4) : 8 * (n % 4) + 8);
-    w = finish((Words){w.a + last[0], w.b + last[1], w.c + last[2]});
+    w.a += size >= 4 ? read_word(data) : read_few(data, size);
+    if (size > 4) w.b += size >= 8 ? read_word(data + 4) : read_few(data + 4, size - 4);
+    if (size > 8) w.c += read_few(data + 8, size - 8) << 8; /* the lowest byte of the third word is the length's */
+    w = finish(w);
     return (uint64_t)w.b << 32 | w.c;
 }
 
