@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from loading import Import, begin, load, make_event, query, write_export
+from psycopg import sql
 
+from hindcast import row_sums
 from hindcast.database import connect
 from hindcast.kernel import is_compiled
 from hindcast.load import load_and_prove
@@ -117,6 +119,16 @@ def test_rows_found_by_their_times_give_the_sums_of_those_found_by_their_chunks(
     by_chunks = held_with(loaded, 7)
     monkeypatch.setattr("hindcast.row_sums._MOST_OF_ITS_DAYS", 0)
     assert held_with(loaded, 7) == by_chunks and len(by_chunks) == 6
+
+
+def test_no_row_is_sorted_where_there_are_no_statistics(loaded: Import) -> None:
+    query = row_sums._SUM.format(row_sums._TEXTS, sql.SQL(""))
+    bounds = {"first": 1, "last": 9, "seed": 7, "start": "2024-01-01", "end": "2025-01-01"}
+    with connect(loaded.url, load_settings()) as connection, connection.transaction():
+        for setting in row_sums._SETTINGS:
+            connection.execute(setting)
+        plan = "\n".join(line for (line,) in connection.execute(sql.SQL("EXPLAIN ") + query, bounds))
+    assert "HashAggregate" in plan and "Sort" not in plan
 
 
 def test_only_the_changed_chunk_is_not_found_by_its_sums(loaded: Import) -> None:
