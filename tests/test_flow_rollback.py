@@ -1,5 +1,6 @@
 """Rollback and restore through Prefect: from the shell, and from a deployment that asks a person first."""
 
+import contextvars
 import json
 import threading
 import time
@@ -82,9 +83,13 @@ class Asked(threading.Thread):
     def __init__(self, run: str) -> None:
         super().__init__(daemon=True)
         self._run, self.result, self.error = run, {}, ""
+        self._context = contextvars.copy_context()  # Prefect's settings: without, it would find a server by itself
         self.start()
 
     def run(self) -> None:
+        self._context.run(self._roll_back)
+
+    def _roll_back(self) -> None:
         from flows.rollback import rollback
         from hindcast.errors import HindcastError
 
