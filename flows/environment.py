@@ -44,7 +44,6 @@ def prepare_prefect(settings: Settings, is_verbose: bool) -> None:
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "OPENBLAS_NUM_THREADS": "1",  # nobody multiplies matrices; more threads spin for a tenth of a second
         # The in-process server starts in 10 to 30 s on a busy machine.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
         # Recording task runs one by one stalls the next run by a minute after 1,000 of them.

@@ -37,18 +37,23 @@ def make_tables(home: Path) -> bool:
     text = _TABLES.read_text()
     if is_elsewhere() or not text.startswith(_heading()) or (home / DATABASE).exists():
         return False
-    home.mkdir(parents=True, exist_ok=True)
-    aside = home / f"{DATABASE}.{os.getpid()}"
     try:
-        with contextlib.closing(sqlite3.connect(aside)) as connection:
-            connection.executescript(text)
-        os.link(aside, home / DATABASE)
-    except FileExistsError:  # another command's, made meanwhile
-        return False
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{DATABASE}-", dir=home) as aside:
+            made = Path(aside, DATABASE)
+            with contextlib.closing(sqlite3.connect(made)) as connection:
+                connection.executescript(text)
+            return _put(made, home / DATABASE)
     except (OSError, sqlite3.Error) as error:
         raise HindcastError(f"{home / DATABASE}: {error}: Prefect keeps its runs there") from error
-    finally:
-        aside.unlink(missing_ok=True)
+
+
+def _put(made: Path, database: Path) -> bool:
+    """Give it its name unless there is one: another command's may be in use. Some file systems have no links."""
+    try:
+        os.link(made, database)
+    except OSError:
+        return False
     return True
 
 

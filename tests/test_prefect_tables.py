@@ -1,5 +1,6 @@
 """Tables of Prefect's own database: made at once, they are what its migrations make."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -47,4 +48,24 @@ def test_another_version_of_prefect_makes_its_own(tmp_path: Path, monkeypatch: p
 
 def test_a_database_elsewhere_is_left_to_prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:///other.db")
+    assert not make_tables(tmp_path) and not [*tmp_path.iterdir()]
+
+
+def test_another_commands_that_came_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def come_first(made: Path, database: Path) -> None:
+        database.write_bytes(b"theirs")
+        link(made, database)
+
+    monkeypatch.setattr(prefect_tables.os, "link", come_first)
+    assert not make_tables(tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"theirs"]
+
+
+def test_without_links_it_is_left_to_prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(made: Path, database: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(prefect_tables.os, "link", refuse)
     assert not make_tables(tmp_path) and not [*tmp_path.iterdir()]
