@@ -83,9 +83,7 @@ class Asked(threading.Thread):
     def __init__(self, run: str) -> None:
         super().__init__(daemon=True)
         self._run, self.result, self.error = run, {}, ""
-        self._context = (
-            contextvars.copy_context()
-        )  # or Prefect's settings are those at its import: no server
+        self._context = contextvars.copy_context()  # or Prefect's settings are those at its import: no server
         self.start()
 
     def run(self) -> None:
