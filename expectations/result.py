@@ -35,17 +35,21 @@ class Check:
 
 @dataclass(frozen=True)
 class GateResult:
-    """One suite's verdict. `status` is passed, warned or failed; an error in any check fails the suite."""
+    """One suite's verdict. `status` is passed, warned or failed; an error in any check fails the suite.
+
+    `judged_at` is when, of a verdict that an earlier run was given on the same rows; empty: by this run.
+    """
 
     suite: str
     status: str
     rows: int
     checks: list[Check]
     seconds: float
+    judged_at: str = ""
 
 
 def merge_results(results: Sequence[GateResult]) -> GateResult:
-    """Merge batches of one suite into one: worst status, summed counts, the first samples.
+    """Merge batches of one suite into one: worst status, summed counts, the first samples, the earliest verdict kept.
 
     Thresholds (`mostly`) were applied batch by batch, so one bad batch among good ones shows.
     """
@@ -59,7 +63,8 @@ def merge_results(results: Sequence[GateResult]) -> GateResult:
     rules = dict.fromkeys(check.rule for check, _ in batches)
     checks = [_merge_checks([pair for pair in batches if pair[0].rule == rule], rows) for rule in rules]
     seconds = round(sum(result.seconds for result in results), 3)
-    return GateResult(suites[0], suite_status(checks), rows, checks, seconds)
+    judged_at = min((result.judged_at for result in results if result.judged_at), default="")
+    return GateResult(suites[0], suite_status(checks), rows, checks, seconds, judged_at)
 
 
 def suite_status(checks: Sequence[Check]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hindcast.copying import format_ids
 from hindcast.manifest import Chunk
-from hindcast.staging import SCHEMA, read_chunk
+from hindcast.staging import EVENTS_SUFFIX, SCHEMA, read_chunk, segment_path
 
 if TYPE_CHECKING:
     import pandas
@@ -34,6 +34,24 @@ class StagedEvents:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns there are."""
         return (*self._wanted, *_PLACE)
+
+    def stamps(self) -> tuple[tuple[object, ...], ...]:
+        """What tells these events from others: each chunk's file, by inode, size and time of change, and its place.
+
+        Empty when a file is not here: on S3 until it is read.
+        """
+        try:
+            files = {
+                number: segment_path(self._folder, number, EVENTS_SUFFIX).stat()
+                for number in {chunk.segment for chunk in self._chunks}
+            }
+        except FileNotFoundError:
+            return ()
+        found = {number: (file.st_ino, file.st_size, file.st_mtime_ns) for number, file in files.items()}
+        return tuple(
+            (chunk.part, chunk.line_base, chunk.staged_as.row_group, chunk.staged_as.staged, *found[chunk.segment])
+            for chunk in self._chunks
+        )
 
     def read(self, names: Sequence[str] | None) -> "pandas.DataFrame":
         """These columns, or all, with rows numbered from 0. Texts are `str`, which GX reads fastest."""

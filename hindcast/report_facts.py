@@ -47,7 +47,7 @@ _SHAPE: dict[str, Any] = {
         {"month": _TEXT, "event_type": _TEXT}
         | dict.fromkeys(("export", "table", "new", "already_there", "conflicting"), _COUNT)
     ],
-    "gates": [{"suite": _TEXT, "status": _TEXT, "rows": _COUNT, "checks": [_CHECK_SHAPE]}],
+    "gates": [{"suite": _TEXT, "status": _TEXT, "rows": _COUNT, "judged_at": _TEXT, "checks": [_CHECK_SHAPE]}],
     "rollups": [{"rollup": _TEXT, "status": _TEXT, "buckets": _COUNT, "rows": _COUNT, "differing": _COUNT}],
     "verification": {
         "status": _TEXT,

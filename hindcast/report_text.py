@@ -128,7 +128,8 @@ def _equation(equation: Equation) -> str:
 def _gate(gate: dict[str, Any]) -> str:
     kept = sum(1 for check in gate["checks"] if tone(check["status"]) == "good")
     rows = "" if gate["rows"] is None else f" on {count_of(gate['rows'], 'row')}"
-    return f"{gate['suite']} {gate['status']}: {kept} of {count_of(len(gate['checks']), 'check')} passed{rows}"
+    earlier = f", judged {instant(gate['judged_at'])}" if gate.get("judged_at") else ""
+    return f"{gate['suite']} {gate['status']}: {kept} of {count_of(len(gate['checks']), 'check')} passed{rows}{earlier}"
 
 
 def _speed(facts: dict[str, Any]) -> str:

@@ -13,7 +13,9 @@ from prefect.runtime import task_run
 
 from expectations.frames import export_frame, rollups_frame
 from expectations.gate import GateResult, TargetView, columns_needed, run_frame_gate, run_table_gate
+from expectations.kept import KeptVerdict
 from expectations.staged import StagedEvents
+from expectations.suite import load_suite
 from hindcast.ledger import Run
 from hindcast.manifest import Chunk, Totals
 from hindcast.memory import give_back
@@ -32,13 +34,20 @@ def _name_gate() -> str:
 
 @task(name="gate events", task_run_name=_name_gate, cache_policy=NO_CACHE)
 def gate_events(plan: Plan, folder: Path, chunks: Sequence[Chunk], settings: Settings) -> GateResult | None:
-    """Run the format's suite on the staged events of some chunks; None when they hold none."""
+    """Run the format's suite on the staged events of some chunks; None when they hold none.
+
+    What an earlier run's gate said of the very same ones stays said.
+    """
     bounds = _bounds(plan)
     columns = columns_needed(plan.format, bounds, settings.expectations_dir)
     events = StagedEvents(folder, chunks, columns)
     if not len(events):
         return None
+    kept = KeptVerdict(folder, load_suite(plan.format, bounds, settings.expectations_dir), events)
+    if earlier := kept.read():
+        return earlier
     result = run_frame_gate(plan.format, events, bounds, settings.expectations_dir)
+    kept.write(result)
     del events
     give_back()  # GX's cycles keep frames of a batch, and each further batch would take its room beside them
     return result

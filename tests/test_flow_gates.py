@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from flow_runs import PROJECT, SAMPLE, backfill
+from flow_runs import PROJECT, SAMPLE, backfill, validate_export
 from loading import count_events, make_event, query, write_export
 
 pytest_plugins = ["flow_fixtures", "loading_fixtures"]
@@ -57,6 +57,18 @@ def test_a_gate_that_fails_after_the_load_fails_the_run_and_says_how_to_undo_it(
     assert (outcome.exit_code, outcome.report["status"], outcome.report["loaded"]) == (1, "failed", 3)
     assert count_events(database) == 3
     assert outcome.report["undo"] == f"hindcast rollback --run {outcome.report['run_id']} --apply"
+
+
+def test_a_verdict_is_kept_until_the_suite_changes(database: str, suites: Path, tmp_path: Path) -> None:
+    export = write_export(tmp_path / "history.jsonl", map(make_event, range(200)))
+    checked = validate_export(export).report["gates"]
+    assert [gate["judged_at"] for gate in checked] == ["", ""]
+    events, whole, *after = backfill(export).report["gates"]
+    assert events["judged_at"] and events["checks"] == checked[0]["checks"]
+    assert not any(gate["judged_at"] for gate in (whole, *after)) and len(after) == 2
+    add_impossible(suites / "analytics_history.json")
+    assert "MY-001" in backfill(export).report["error"]
+    assert count_events(database) == 200
 
 
 @pytest.mark.parametrize("name", ["analytics_history", "loaded"])

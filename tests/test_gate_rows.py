@@ -26,3 +26,5 @@ def test_failed_checks_come_first_followed_by_their_samples_with_line_numbers() 
     ]
     assert {tuple(row) for row in rows} == {("status", "rule", "found", "where", "check", "severity")}
     assert describe_gate(gate) == "x failed: 1 of 2 checks passed on 9 rows"
+    earlier = gate | {"judged_at": "2026-01-02T03:04:05+00:00"}
+    assert describe_gate(earlier) == "x failed: 1 of 2 checks passed on 9 rows, judged 2026-01-02 03:04:05 UTC"
