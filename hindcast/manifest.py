@@ -22,7 +22,7 @@ from hindcast.people import settle_people
 from hindcast.plan import Plan
 from hindcast.pool import map_here
 from hindcast.repeat_conflicts import write_conflicts
-from hindcast.repeats import ChunkPlace, Repeats, Run, sum_repeated
+from hindcast.repeats import ChunkPlace, Repeats, Run, find_repeats, sum_repeated
 from hindcast.staged_files import fetch_staged, is_kept, keep_staged
 from hindcast.staging import Segment, StagedChunk, read_segment
 
@@ -86,7 +86,7 @@ def seal_manifest(
     places = [ChunkPlace(chunk.segment, chunk.staged_as.row_group, chunk.staged_as.staged) for chunk in chunks]
     # By a worker: Great Expectations holds this interpreter. But not by one that might have to fetch all chunks.
     run_near = map_here if is_kept() else run
-    (repeats,) = run_near("hindcast.repeats:find_repeats", [(folder, places, plan.on_conflict == "replace")])
+    repeats = find_repeats(folder, places, plan.on_conflict == "replace", run_near)
     repeats = tell_objects_apart(folder, places, repeats)
     contradicting = repeats.where(repeats.is_conflict)
     duplicates = repeats.where(~repeats.is_conflict).per_chunk(len(chunks))

@@ -24,6 +24,7 @@ _ROOM_BEYOND: Final = 4096  # halves more than an eighth over the average of the
 # Runs calls of a worker's function and gives their results in any order.
 Run = Callable[[str, Iterable[tuple[object, ...]]], Iterator[Any]]
 
+_KINDS: Final = (np.int32, np.int32, np.int32, np.int32, np.bool_)
 _KEY: Final = np.dtype([("identity", ">u8", 2), ("content", ">u8", 2), ("row", "<i8")])
 
 
@@ -56,19 +57,25 @@ class Repeats:
     winner_row: npt.NDArray[np.int32]
     is_conflict: npt.NDArray[np.bool_]
 
+    @classmethod
+    def none(cls) -> "Repeats":
+        """Of an export in which nothing repeats."""
+        columns: list[npt.NDArray[Any]] = [np.empty(0, kind) for kind in _KINDS]
+        return cls(*columns)
+
     def __len__(self) -> int:
         return len(self.chunk)
 
     def __iter__(self) -> Iterator[Repeat]:
-        return map(Repeat._make, zip(*(column.tolist() for column in self._columns()), strict=True))
+        return map(Repeat._make, zip(*(column.tolist() for column in self.columns()), strict=True))
 
     def where(self, is_wanted: npt.NDArray[np.bool_]) -> "Repeats":
         """Those of which that is so."""
-        return Repeats(*(column[is_wanted] for column in self._columns()))
+        return Repeats(*(column[is_wanted] for column in self.columns()))
 
     def slice(self, first: int, end: int) -> "Repeats":
         """Those from the `first` up to `end`."""
-        return Repeats(*(column[first:end] for column in self._columns()))
+        return Repeats(*(column[first:end] for column in self.columns()))
 
     def per_chunk(self, chunks: int) -> list[int]:
         """How many each of so many chunks has."""
@@ -81,30 +88,32 @@ class Repeats:
         for number, begin, end in zip(numbers.tolist(), begins.tolist(), ends, strict=len(numbers) > 0):
             yield number, self.row[begin:end].tolist()
 
-    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """All of them, in the order of the fields."""
         return self.chunk, self.row, self.winner_chunk, self.winner_row, self.is_conflict
 
 
-def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool) -> Repeats:
+def find_repeats(folder: Path, places: Sequence[ChunkPlace], last_wins: bool, run: Run) -> Repeats:
     """List the records that repeat another, in file order; the earliest of equals wins, or the last if asked.
 
-    A repeat with the winner's content is a duplicate, any other a conflict. May run in a worker.
+    A repeat with the winner's content is a duplicate, any other a conflict. Each pass is a call of `run`.
     """
-    starts = np.cumsum([0] + [place.rows for place in places])
-    total = int(starts[-1])
-    passes = max(1, -(-total // RECORDS_A_PASS))
-    found: list[tuple[npt.NDArray[Any], ...]] = []
-    for number in range(passes):
-        shared = _find_shared(folder, places, passes, number)
-        if len(shared):
-            keys = np.concatenate([np.empty(0, _KEY), *_read_keys(folder, places, starts, shared)])
-            found.append(_repeats_among(keys, starts, last_wins))
-    kinds = (np.int32, np.int32, np.int32, np.int32, np.bool_)
-    columns: list[npt.NDArray[Any]] = [
-        np.concatenate([np.empty(0, kind), *(f[n] for f in found)]).astype(kind) for n, kind in enumerate(kinds)
-    ]
+    passes = max(1, -(-sum(place.rows for place in places) // RECORDS_A_PASS))
+    calls = [(folder, places, last_wins, passes, number) for number in range(passes)]
+    found = [Repeats.none(), *run("hindcast.repeats:find_in_pass", calls)]
+    columns = [np.concatenate(parts) for parts in zip(*(repeats.columns() for repeats in found), strict=True)]
     order = np.lexsort((columns[1], columns[0]))
     return Repeats(*(column[order] for column in columns))
+
+
+def find_in_pass(folder: Path, places: Sequence[ChunkPlace], last_wins: bool, passes: int, number: int) -> Repeats:
+    """What one of so many passes finds, in no order. May run in a worker."""
+    shared = _find_shared(folder, places, passes, number)
+    if not len(shared):
+        return Repeats.none()
+    starts = np.cumsum([0] + [place.rows for place in places])
+    keys = np.concatenate([np.empty(0, _KEY), *_read_keys(folder, places, starts, shared)])
+    return _repeats_among(keys, starts, last_wins)
 
 
 def sum_repeated(
@@ -176,9 +185,7 @@ def _words(table: pa.Table, column: str) -> npt.NDArray[Any]:
     return np.frombuffer(data.buffers()[1], ">u8", count=2 * len(data), offset=16 * data.offset).reshape(-1, 2)
 
 
-def _repeats_among(
-    keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], last_wins: bool
-) -> tuple[npt.NDArray[Any], ...]:
+def _repeats_among(keys: npt.NDArray[np.void], starts: npt.NDArray[np.int64], last_wins: bool) -> Repeats:
     high, low = (keys["identity"][:, half].astype(np.uint64) for half in (0, 1))
     suspects = keys[np.lexsort((keys["row"], high, low))]
     is_new = np.concatenate([[True], (suspects["identity"][1:] != suspects["identity"][:-1]).any(axis=1)])
@@ -191,4 +198,5 @@ def _repeats_among(
     places = np.flatnonzero(is_repeat)
     rows, winning = suspects["row"][places], suspects["row"][winner_of[places]]
     chunks, winner_chunks = (np.searchsorted(starts, found, side="right") - 1 for found in (rows, winning))
-    return chunks, rows - starts[chunks], winner_chunks, winning - starts[winner_chunks], is_conflict[places]
+    columns = (chunks, rows - starts[chunks], winner_chunks, winning - starts[winner_chunks], is_conflict[places])
+    return Repeats(*(column.astype(kind) for column, kind in zip(columns, _KINDS, strict=True)))
