@@ -1,8 +1,10 @@
-"""Block ranges (BRIN) of months just loaded: until they are summarised, reading some days reads the whole month.
+"""Blocks of months just loaded: vacuumed and summarised while they are at hand, so that nobody writes them again.
 
-Summarising reads the rows, and whoever reads a row first notes in its page that its transaction committed. With data
-checksums, which are the default, that note costs a whole page in the log when the page was last written before the
-latest checkpoint: ten times the reading. So what a load wrote is summarised while it is at hand.
+Whoever reads a row first notes in its page that its transaction committed, and a vacuum that all may see it. With data
+checksums, which are the default, either costs a whole page in the log when the page was last written before the latest
+checkpoint: ten times the reading. Autovacuum would come for what was inserted every minute.
+
+Until block ranges (BRIN) are summarised, reading some days reads the whole month.
 """
 
 from collections.abc import Iterable
@@ -27,34 +29,44 @@ _SIZES: Final = (
     "SELECT inhrelid::regclass::text, pg_relation_size(inhrelid) FROM pg_inherits"
     " WHERE inhparent = 'analytics_events'::regclass"
 )
+# Marks the pages alone: what is dead in them, autovacuum takes out of the indexes. For nobody does it wait.
+_VACUUM: Final = sql.SQL("VACUUM (SKIP_LOCKED, INDEX_CLEANUP OFF, TRUNCATE OFF, PROCESS_TOAST OFF) {}")
 _READ_FROM: Final = (
     "SELECT count(*) FROM {} WHERE ctid >= format('(%%s,0)', %s::bigint / current_setting('block_size')::bigint)::tid"
 )
 
 
 class BlocksAtHand:
-    """The blocks that the months' tables get from now on, to be read by whoever writes them."""
+    """The blocks that the months' tables get from now on, to be looked after by whoever writes them."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
         self._begun = self._measure()
 
-    def read(self, days: Iterable[date]) -> None:
-        """Read the new blocks of the large months of these days: summarising them, if nobody is at the table for long.
+    def finish(self, days: Iterable[date]) -> None:
+        """Vacuum the new blocks of the large months of these days, or read them where that cannot be; summarise them.
 
-        Waits for nobody: a vacuum does not give way, and another who summarises does it for us. What may not be read,
-        or takes too long, is left unread.
+        Waits for nobody: an autovacuum does not give way, and another who is at it does it for us. What may not be
+        done, or takes too long, is left undone.
         """
         now = self._measure()
         for table in _tables(days):
             if now.get(table, 0) > LARGE_BYTES:
                 with suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.QueryCanceled):
-                    self._read(table)
+                    if not self._vacuum(table):
+                        query = sql.SQL(_READ_FROM).format(sql.Identifier(table))
+                        self._connection.execute(query, (self._begun.get(table, 0),))
+                    summarise_table(self._connection, table, waits=False)
 
-    def _read(self, table: str) -> None:
-        if summarise_table(self._connection, table, waits=False) is None:
-            query = sql.SQL(_READ_FROM).format(sql.Identifier(table))
-            self._connection.execute(query, (self._begun.get(table, 0),))
+    def _vacuum(self, table: str) -> bool:
+        """Whether it could be: who may not, or finds another at it, is told by a warning alone."""
+        told: list[psycopg.errors.Diagnostic] = []
+        self._connection.add_notice_handler(told.append)
+        try:
+            self._connection.execute(_VACUUM.format(sql.Identifier(table)))
+        finally:
+            self._connection.remove_notice_handler(told.append)
+        return not told
 
     def _measure(self) -> dict[str, int]:
         return dict(self._connection.execute(_SIZES).fetchall())

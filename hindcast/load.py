@@ -71,7 +71,7 @@ def load_and_prove(task: LoadTask) -> list[Loaded]:
             compared, run = loader.compared, ProvedRun(folder, task.run_id, task.source)
             proof = prove_chunk(connection, run, archived, manifest.chunks[n], compared) if compared else None
             loaded.append(Loaded(counts, proof, loader.written))
-        at_hand.read(loader.days)
+        at_hand.finish(loader.days)
         return loaded
 
 

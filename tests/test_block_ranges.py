@@ -1,4 +1,4 @@
-"""Block ranges of large months are summarised before some of their days are read."""
+"""What a load wrote to large months is marked and summarised before it is read again."""
 
 from datetime import date
 from pathlib import Path
@@ -38,13 +38,18 @@ def test_a_small_month_is_left_alone(filled: str) -> None:
     assert summarise(filled) == 0
 
 
-def test_what_a_load_writes_is_summarised_by_the_load(
+def test_what_a_load_writes_is_marked_and_summarised_by_the_load(
     target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(block_ranges, "LARGE_BYTES", 1)
+    # As in any server but the tests': a row is marked once its commit is on the disk.
+    (database,) = query(target, "SELECT current_database()")[0]
+    query(target, f"ALTER DATABASE {database} SET synchronous_commit = on")
     events = (make_event(n, payload={"text": f"{n}" * 400}) for n in range(900))
     load(target, write_export(tmp_path / "export.jsonl", events), chunk=100)
     assert summarise(target) == 0
+    marked = "SELECT relname, relallvisible > 0.9 * relpages FROM pg_class WHERE relname ~ '_2024_0[12]$' ORDER BY 1"
+    assert query(target, marked) == [(f"analytics_events_2024_0{month}", True) for month in (1, 2)]
 
 
 def test_where_another_is_at_it_a_load_reads_its_blocks_and_does_not_wait(
@@ -53,7 +58,8 @@ def test_where_another_is_at_it_a_load_reads_its_blocks_and_does_not_wait(
     monkeypatch.setattr(block_ranges, "LARGE_BYTES", 1)
     with connect(filled, load_settings(), autocommit=False) as other, connect(filled, load_settings()) as connection:
         other.execute("LOCK TABLE analytics_events_2024_01, analytics_events_2024_02 IN SHARE UPDATE EXCLUSIVE MODE")
-        BlocksAtHand(connection).read(DAYS)
+        BlocksAtHand(connection).finish(DAYS)
+    assert query(filled, "SELECT sum(relallvisible) FROM pg_class WHERE relname ~ '_2024_0[12]$'") == [(0,)]
     assert summarise(filled) > 0
 
 
