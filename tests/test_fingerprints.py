@@ -15,13 +15,13 @@ from hindcast.fingerprints import fingerprint_file
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were hashed."""
     hashed: list[str] = []
-    real = hashlib.file_digest
+    real = fingerprints._hash
 
-    def digest(file: Any, name: str) -> Any:
+    def read(file: Any) -> str:
         hashed.append(file.name)
-        return real(file, name)
+        return real(file)
 
-    monkeypatch.setattr(hashlib, "file_digest", digest)
+    monkeypatch.setattr(fingerprints, "_hash", read)
     return hashed
 
 
@@ -31,6 +31,16 @@ def test_a_settled_file_is_read_once(tmp_path: Path, read: list[str], monkeypatc
     file.write_bytes(b"one")
     assert fingerprint_file(file) == fingerprint_file(file) == "sha256:" + hashlib.sha256(b"one").hexdigest()
     assert len(read) == 1
+
+
+@pytest.mark.parametrize("size", [0, 9, 10, 11, 25])
+def test_a_file_is_hashed_whole_however_many_blocks_it_takes(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprints, "_BLOCK_BYTES", 10)
+    file = tmp_path / "export.jsonl"
+    file.write_bytes(bytes(range(size)))
+    assert fingerprint_file(file) == "sha256:" + hashlib.sha256(bytes(range(size))).hexdigest()
 
 
 def test_a_file_just_written_is_read_again(tmp_path: Path, read: list[str]) -> None:
