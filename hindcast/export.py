@@ -9,6 +9,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ DAMAGE: Final = (
     zipfile.BadZipFile,
 )
 
+_HASHED_AT_ONCE: Final = min(os.cpu_count() or 1, 4)
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _ZSTD_FEED_BYTES = 2048  # a block of four bytes inflates to 128 KiB: this much to 64 MiB at most
 _RATIO_FREE_BYTES = 64 * 1024 * 1024  # small members may inflate by any ratio
@@ -233,11 +235,15 @@ def _list_local(file: str) -> Iterator[tuple[str, str, int, str]]:
         found = [(p.relative_to(base).as_posix(), p) for p in matches if p.is_file()]
     else:
         raise ExportError(f"{file}: no such file or folder")
-    for name, path in sorted(found, key=lambda pair: natural_order(pair[0])):
-        if is_record_file(name) or root.is_file():
-            if not _is_utf8(name):
-                raise ExportError(f"{os.fsencode(name)!r}: a file name that is not UTF-8; rename the file")
-            yield name, str(path.absolute()), path.stat().st_size, fingerprint_file(path)
+    files = [pair for pair in found if is_record_file(pair[0]) or root.is_file()]
+    files.sort(key=lambda pair: natural_order(pair[0]))
+    for name, _ in files:
+        if not _is_utf8(name):
+            raise ExportError(f"{os.fsencode(name)!r}: a file name that is not UTF-8; rename the file")
+    with ThreadPoolExecutor(_HASHED_AT_ONCE) as pool:
+        fingerprints = pool.map(fingerprint_file, [path for _, path in files])
+        for (name, path), fingerprint in zip(files, fingerprints, strict=True):
+            yield name, str(path.absolute()), path.stat().st_size, fingerprint
 
 
 def _is_utf8(name: str) -> bool:
