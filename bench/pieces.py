@@ -69,16 +69,17 @@ class _Bench:
         return self._taken
 
     def _gate(self, manifest: Manifest) -> None:
-        from expectations.engine import load_great_expectations
-        from expectations.gate import columns_needed, run_frame_gate
+        from expectations.engine import columns_of, load_great_expectations
+        from expectations.gate import run_frame_gate
         from expectations.staged import StagedEvents
+        from expectations.suite import load_suite
 
         load_great_expectations()
         chunks = list(range(len(manifest.chunks)))
         batches = group_chunks(manifest.chunks, chunks, self._settings.gate_batch_rows, _GATE_BATCH_BYTES)
         bounds = {"window_start": self._plan.start or EPOCH, "window_end": self._plan.end or self._plan.latest}
 
-        columns = columns_needed(self._plan.format, bounds)
+        columns = columns_of(load_suite(self._plan.format, bounds, None))
 
         def gate() -> None:
             for batch in batches:

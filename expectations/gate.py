@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from expectations.engine import (
     ROW_COUNT_RULE,
     Columns,
-    columns_of,
     load_great_expectations,
     new_context,
     validate_frame,
@@ -35,7 +34,6 @@ __all__ = [
     "GateResult",
     "Sample",
     "TargetView",
-    "columns_needed",
     "merge_results",
     "run_frame_gate",
     "run_table_gate",
@@ -73,13 +71,6 @@ def run_frame_gate(
     result = _conclude(loaded, results, len(columns), _frame_sampler(columns, loaded.locators), started)
     is_facts = len(columns) == 1 and "part" not in columns.columns
     return _show_facts(loaded, result, columns.read(None)) if is_facts else result
-
-
-def columns_needed(
-    suite: str, parameters: Mapping[str, object], directory: Path | None = None
-) -> frozenset[str] | None:
-    """The columns that a suite looks at, so that a frame needs no others; None: it may look at any."""
-    return columns_of(load_suite(suite, parameters, directory))
 
 
 def run_table_gate(

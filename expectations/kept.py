@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -11,18 +12,40 @@ from typing import Final
 
 import msgspec
 
+from expectations.engine import columns_of
+from expectations.gate import run_frame_gate
 from expectations.result import GateResult
 from expectations.staged import StagedEvents
-from expectations.suite import Suite
+from expectations.suite import Suite, load_suite
+from hindcast.manifest import Chunk
 
 _JUDGES: Final = ("great-expectations", "pandas", "pyarrow", "hindcast")
+
+
+def run_staged_gate(
+    suite: str, folder: Path, chunks: Sequence[Chunk], parameters: Mapping[str, object], directory: Path | None = None
+) -> GateResult | None:
+    """Run a suite on the staged events of some chunks, or give what it said of the very same ones; None without events.
+
+    Raises ConfigurationError like `run_frame_gate`.
+    """
+    loaded = load_suite(suite, parameters, directory)
+    events = StagedEvents(folder, chunks, columns_of(loaded))
+    if not len(events):
+        return None
+    kept = KeptVerdict(folder, loaded, events)
+    if earlier := kept.read():
+        return earlier
+    result = run_frame_gate(suite, events, parameters, directory)
+    kept.write(result)
+    return result
 
 
 class KeptVerdict:
     """What one suite said of some staged events, in their folder. Whatever is not as it was then has no verdict.
 
-    It is bound to the files' inodes, sizes and times of change, to the chunks' places in the export, to the suite with
-    its parameters, and to the versions of what judged.
+    It is bound to the state of the staged files, to the chunks' places in the export, to the suite with its parameters,
+    and to the versions of what judged.
     """
 
     def __init__(self, folder: Path, suite: Suite, events: StagedEvents) -> None:

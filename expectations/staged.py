@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hindcast.copying import format_ids
+from hindcast.fingerprints import file_state
 from hindcast.manifest import Chunk
 from hindcast.staging import EVENTS_SUFFIX, SCHEMA, read_chunk, segment_path
 
@@ -36,20 +37,17 @@ class StagedEvents:
         return (*self._wanted, *_PLACE)
 
     def stamps(self) -> tuple[tuple[object, ...], ...]:
-        """What tells these events from others: each chunk's file, by inode, size and time of change, and its place.
+        """What tells these events from others: the state of each chunk's file, and its place in that and in the export.
 
         Empty when a file is not here: on S3 until it is read.
         """
+        numbers = {chunk.segment for chunk in self._chunks}
         try:
-            files = {
-                number: segment_path(self._folder, number, EVENTS_SUFFIX).stat()
-                for number in {chunk.segment for chunk in self._chunks}
-            }
+            states = {n: file_state(segment_path(self._folder, n, EVENTS_SUFFIX).stat()) for n in numbers}
         except FileNotFoundError:
             return ()
-        found = {number: (file.st_ino, file.st_size, file.st_mtime_ns) for number, file in files.items()}
         return tuple(
-            (chunk.part, chunk.line_base, chunk.staged_as.row_group, chunk.staged_as.staged, *found[chunk.segment])
+            (chunk.part, chunk.line_base, chunk.staged_as.row_group, chunk.staged_as.staged, *states[chunk.segment])
             for chunk in self._chunks
         )
 

@@ -18,16 +18,16 @@ _known: dict[tuple[int, ...], str] = {}
 def fingerprint_file(path: Path) -> str:
     """`sha256:...` of a file's bytes.
 
-    A file is not read twice by one process when device, inode, size and both times of change, which no program can set
-    back, are what they were before and after the first reading, and it had lain untouched for ten seconds by then.
+    A file is not read twice by one process when its state is what it was before and after the first reading, and it
+    had lain untouched for ten seconds by then.
     """
     with path.open("rb", buffering=0) as file:
-        state = _state(file.fileno())
+        state = file_state(os.fstat(file.fileno()))
         if state in _known:
             return _known[state]
         is_settled = time.time_ns() - max(state[-2:]) > _SETTLED_NS
         found = "sha256:" + _hash(file)
-        if is_settled and _state(file.fileno()) == state:
+        if is_settled and file_state(os.fstat(file.fileno())) == state:
             _known[state] = found
     return found
 
@@ -39,6 +39,6 @@ def _hash(file: FileIO) -> str:
     return digest.hexdigest()
 
 
-def _state(descriptor: int) -> tuple[int, ...]:
-    facts = os.fstat(descriptor)
+def file_state(facts: os.stat_result) -> tuple[int, ...]:
+    """What changes with a file: device, inode, size and both times of change, of which no program can set back one."""
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

@@ -12,10 +12,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from expectations.frames import export_frame, rollups_frame
-from expectations.gate import GateResult, TargetView, columns_needed, run_frame_gate, run_table_gate
-from expectations.kept import KeptVerdict
-from expectations.staged import StagedEvents
-from expectations.suite import load_suite
+from expectations.gate import GateResult, TargetView, run_frame_gate, run_table_gate
+from expectations.kept import run_staged_gate
 from hindcast.ledger import Run
 from hindcast.manifest import Chunk, Totals
 from hindcast.memory import give_back
@@ -38,17 +36,7 @@ def gate_events(plan: Plan, folder: Path, chunks: Sequence[Chunk], settings: Set
 
     What an earlier run's gate said of the very same ones stays said.
     """
-    bounds = _bounds(plan)
-    columns = columns_needed(plan.format, bounds, settings.expectations_dir)
-    events = StagedEvents(folder, chunks, columns)
-    if not len(events):
-        return None
-    kept = KeptVerdict(folder, load_suite(plan.format, bounds, settings.expectations_dir), events)
-    if earlier := kept.read():
-        return earlier
-    result = run_frame_gate(plan.format, events, bounds, settings.expectations_dir)
-    kept.write(result)
-    del events
+    result = run_staged_gate(plan.format, folder, chunks, _bounds(plan), settings.expectations_dir)
     give_back()  # GX's cycles keep frames of a batch, and each further batch would take its room beside them
     return result
 
