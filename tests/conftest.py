@@ -3,8 +3,10 @@
 HINDCAST_TEST_PG picks the major version, 16 or 18 (default).
 """
 
+import functools
 import os
 import signal
+import ssl
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -20,6 +22,9 @@ from hindcast.embedded import EmbeddedServer
 hypothesis.settings.register_profile("busy machine", deadline=None)
 hypothesis.settings.load_profile("busy machine")
 
+# Every HTTP client, also Prefect's, reads the certificates of the world: 50 ms, and no test speaks TLS.
+ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
+
 # Commands run by tests take their Prefect server with them.
 os.environ["HINDCAST_PREFECT_MINUTES"] = "0"
 
@@ -32,6 +37,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job's; the
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of this name, which would come before
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process; all that share a Prefect server run in the same one, and first."""
     for item in items:

@@ -114,9 +114,11 @@ def test_a_slow_reading_of_the_file_finds_what_the_answer_key_says(tmp_path: Pat
     )
 
 
-@pytest.mark.parametrize("name", ["export.json", "export.json.gz", "export.json.zst"])
-def test_a_json_file_is_one_array_of_the_same_records(tmp_path: Path, name: str) -> None:
-    answers = make(tmp_path / name, 20_000)
+@pytest.mark.parametrize(
+    ("name", "count"), [("export.json", 20_000), ("export.json.gz", 3000), ("export.json.zst", 3000)]
+)
+def test_a_json_file_is_one_array_of_the_same_records(tmp_path: Path, name: str, count: int) -> None:
+    answers = make(tmp_path / name, count)
     (part,) = find_parts(str(tmp_path / name))
     assert part.is_array
     with open_part(part, 0, Bounds(10_000, 1 << 40)) as stream:

@@ -86,8 +86,8 @@ def answer_500(client: socket.socket, server: socket.socket) -> None:
 
 def know_no_conditions(client: socket.socket, server: socket.socket) -> None:
     received = b""
-    while len(received) < 3_000 and not received.endswith(b"x"):
-        received += client.recv(65_536)
+    while len(received) < 3_000 and not received.endswith(b"x") and (block := client.recv(65_536)):
+        received += block
     client.sendall(NO_CONDITIONS)
 
 
@@ -100,8 +100,8 @@ def lose_the_answer(client: socket.socket, server: socket.socket) -> None:
     """S3 stores it, and its answer is lost on the way."""
     threading.Thread(target=quietly(pump), args=(client, server), daemon=True).start()
     answered = b""
-    while b"HTTP/1.1 200" not in answered:
-        answered += server.recv(65_536)
+    while b"HTTP/1.1 200" not in answered and (block := server.recv(65_536)):
+        answered += block
 
 
 def quietly(function: Callable[..., None]) -> Callable[..., None]:
