@@ -41,7 +41,7 @@ DAMAGE: Final = (
     zipfile.BadZipFile,
 )
 
-_HASHED_AT_ONCE: Final = min(os.cpu_count() or 1, 4)
+_HASHED_AT_ONCE: Final = 4
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _ZSTD_FEED_BYTES = 2048  # a block of four bytes inflates to 128 KiB: this much to 64 MiB at most
 _RATIO_FREE_BYTES = 64 * 1024 * 1024  # small members may inflate by any ratio
