@@ -45,6 +45,19 @@ def test_an_option_the_format_does_not_have_is_a_usage_error(database: str) -> N
     assert done.stderr.splitlines()[-1] == sentence
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("verify", "--run", "zzz"), "hindcast: --run: String should match pattern "),
+        (("backfill", "-f", str(SAMPLE), "--dataset", "a/b"), "hindcast: --dataset: String should match pattern "),
+    ],
+)
+def test_what_a_form_would_refuse_is_a_usage_error(database: str, arguments: tuple[str, ...], said: str) -> None:
+    result = call(*arguments)
+    assert (result.exit_code, result.stderr.startswith(said)) == (2, True), result.stderr
+    assert result.stderr.endswith(" (see --help)\n")
+
+
 def test_verify_and_rollup_follow_a_backfill(database: str) -> None:
     assert call("backfill", "-f", str(SAMPLE)).exit_code == 0
     rolled = call("rollup", "--once", "--window", "2024-07-01..2024-08-01")
