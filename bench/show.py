@@ -124,7 +124,10 @@ def _table(figures: dict[str, Any], names: Iterable[str]) -> str:
         ratio = "" if row["of_copy"] is None else f"{row['of_copy']:.2f}"
         spread = f"{row['fastest']:.2f} to {row['slowest']:.2f}"
         beyond = row["details"].get("beyond_archive_seconds")
-        title = TITLES[name] + (f" ({beyond:.2f} s beyond it)" if beyond is not None else "")
+        title = TITLES[name]
+        if beyond is not None:
+            space = row["details"].get("space_seconds", 0.0)
+            title += f" ({beyond:.2f} s beyond it" + (f", then {space:.2f} s to give back space)" if space else ")")
         cells = [f"{row['events']:,}", f"{row['seconds']:.2f}", spread, f"{row['events_per_second']:,}", ratio]
         rows.append([title, *cells])
     return tabulate(rows, ["", "events", "seconds", "spread", "events/s", "of text `\\copy`"]) if rows else ""

@@ -112,8 +112,7 @@ def backfill(
         "options": _read_pairs(options),
         **others,
     }
-    with prepared(verbose) as settings:
-        _check_early(parameters["file"], parameters["window"])
+    with prepared(verbose, lambda _: _check_early(parameters["file"], parameters["window"])) as settings:
         parameters["operator"] = operator or settings.operator
         if dry_run or is_plan:
             with without_collections("flows"):
@@ -149,10 +148,9 @@ def verify(run: str, verbose: bool, is_json: bool) -> None:
 @click.option("--json", "is_json", is_flag=True, help="Print the proofs as JSON on stdout.")
 def rollup(once: bool, window: str | None, verbose: bool, is_json: bool) -> None:
     """Rebuild the rollups and prove each equal to a GROUP BY of the raw rows. One transaction a rollup."""
-    with prepared(verbose):
-        from hindcast.window import parse_window
+    from hindcast.window import parse_window
 
-        parse_window(window)
+    with prepared(verbose, lambda _: parse_window(window)):
         from flows.private_server import await_private_server
 
         with without_collections("flows"):

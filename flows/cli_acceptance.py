@@ -11,6 +11,7 @@ from hindcast.errors import RunFailed
 
 if TYPE_CHECKING:
     from hindcast.acceptance.outcome import Mode
+    from hindcast.settings import Settings
 
 
 @click.command()
@@ -27,12 +28,15 @@ def acceptance(mode: str | None, is_json: bool, verbose: bool) -> None:
 
     Exit codes: 0 all passed; 1 a check failed; 2 wrong usage or configuration.
     """
-    with prepared(verbose) as settings:
-        mode = mode or settings.llma_test_mode
-        if mode == "production":  # what is missing is told before Prefect starts
+
+    def check(settings: "Settings") -> None:
+        if (mode or settings.llma_test_mode) == "production":
             from hindcast.acceptance.production import read_access
 
             read_access(settings)
+
+    with prepared(verbose, check) as settings:
+        mode = mode or settings.llma_test_mode
         from flows.acceptance import acceptance as flow
         from flows.private_server import await_private_server
 

@@ -108,10 +108,12 @@ def archives(limit: int, is_json: bool) -> None:
 
 
 def _apply(parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
-    with prepared(is_verbose):
-        from hindcast.selection import check_selection
+    from hindcast.selection import check_selection
 
+    def check(_: object) -> None:
         check_selection(parameters["run"], parameters["window"], parameters["include_live"])
+
+    with prepared(is_verbose, check):
         from flows.private_server import await_private_server
 
         with without_collections("flows"):

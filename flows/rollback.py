@@ -63,4 +63,6 @@ def rollback(
         archive, description = undo.archive(job, seen)
         undo.delete(job, archive, description)
         proofs = undo.rollup(job, description)
-        return undo.prove_absence(job, archive, description, proofs, seen)
+        report = undo.prove_absence(job, archive, description, proofs, seen)
+        undo.give_back_space(job, description)
+        return report

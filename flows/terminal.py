@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ STEPS = {
     "archive": "archiving",
     "read again": "reading the archive",
     "delete": "deleting",
+    "free space": "giving back space",
     "restore": "restoring",
     "keep": "keeping the export",
     "deliver": "delivering",
@@ -87,8 +88,11 @@ def fail(is_verbose: bool | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def prepared(is_verbose: bool) -> "Iterator[Settings]":
-    """Settings read, Prefect's environment set and its server starting; errors shown as one line."""
+def prepared(is_verbose: bool, check: "Callable[[Settings], object] | None" = None) -> "Iterator[Settings]":
+    """Settings read, Prefect's environment set and its server starting; errors shown as one line.
+
+    `check` raises what needs no server to be seen: none is then started.
+    """
     with fail(is_verbose):
         from flows.environment import prepare_prefect
         from flows.interrupt import leaving_promptly
@@ -96,6 +100,8 @@ def prepared(is_verbose: bool) -> "Iterator[Settings]":
 
         with leaving_promptly():
             settings = load_settings()
+            if check:
+                check(settings)
             settings.home.mkdir(parents=True, exist_ok=True)
             prepare_prefect(settings, is_verbose)
             start_private_server(settings)

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from pydantic import Field
@@ -30,6 +31,7 @@ from tasks.prune import (
     check_confirmation,
     close_rollback,
     delete_rows,
+    free_space,
     give_up_archive,
     open_archive,
     preview_rollback,
@@ -163,6 +165,16 @@ def prove_absence(
     presence = verify_absence(begun, description.rows, job.url, job.settings)
     undo = job.close(Undo(begun, description, presence, proofs=proofs))
     return close_rollback(undo, seen, job.url, job.settings)
+
+
+def give_back_space(job: UndoJob, description: Description) -> None:
+    """Drop what held whole months. The rollback is proved by now: what cannot be dropped does not undo that."""
+    if not any(month.is_whole for month in description.months):
+        return
+    try:
+        free_space(job.url, job.settings)
+    except HindcastError as error:
+        get_run_logger().warning("space not given back: %s; the next rollback or restore does", error)
 
 
 def find(job: UndoJob, name: str) -> tuple[Archive, Description]:

@@ -20,7 +20,7 @@ from hindcast.pace import Pace as GovernedPace
 from hindcast.removed_objects import remove_objects
 from hindcast.row_digest import pin_text_form, row_hash
 from hindcast.settings import Settings
-from hindcast.whole_months import chunks_of, drop_months
+from hindcast.whole_months import chunks_of, empty_months
 
 Pace = Callable[[int, int], None]  # called after each transaction with its rows and bytes; may wait
 
@@ -60,7 +60,7 @@ def follow(path: str | None) -> Pace:
 def delete_rows(
     connection: psycopg.Connection, archive: Archive, settings: Settings, advance: Advance, pace: Pace = no_pace
 ) -> None:
-    """Delete the archived rows, whole months by dropping their partition. Goes on where an attempt broke off.
+    """Delete the archived rows, whole months by emptying them. Goes on where an attempt broke off.
 
     Raises ArchiveError, before deleting anything more, when the archive is no longer whole.
     """
@@ -69,7 +69,7 @@ def delete_rows(
     set_status(connection, archive, "deleting")
     pin_text_form(connection)
     look_up_by_key(connection)
-    drop_months(connection, archive, description, settings)
+    empty_months(connection, archive, description, settings)
     done = done_chunks(connection, archive.archive_id)
     advance(sum(rows for file in description.files for number, rows in _numbered(file) if number in done))
     with scratch_folder(settings) as scratch:

@@ -19,6 +19,7 @@ from hindcast.database import add_months
 from hindcast.derived_restore import find_derived
 from hindcast.errors import ArchiveError, ConfigurationError
 from hindcast.prune import Pace, no_pace
+from hindcast.retired import drop_retired
 from hindcast.row_digest import Digest, pin_text_form, row_hash
 from hindcast.settings import Settings
 from hindcast.storage import is_s3
@@ -69,6 +70,7 @@ def restore_rows(
     pin_text_form(connection)
     look_up_by_key(connection)
     settle_months(connection, archive, description)
+    drop_retired(connection)  # of a rollback that was killed: their space is about to be needed
     if description.days:
         add_months(connection, month_bounds(min(description.days)[:7])[0], month_bounds(max(description.days)[:7])[0])
     connection.execute(

@@ -12,9 +12,12 @@ from psycopg import sql
 
 # Transaction numbers mean something on the same server only, and compare within half their range.
 _NAME: Final = "SELECT system_identifier || ':' || pg_snapshot_xmin(pg_current_snapshot()) FROM pg_control_system()"
+# Workers may count transactions; only the leader may compare them.
 _COUNT: Final = sql.SQL(
-    "SELECT count(*), count(*) FILTER (WHERE age(xmin) > age(%(oldest)s::text::xid)),"
-    " pg_snapshot_xmax(pg_current_snapshot())::text::bigint FROM ONLY {}"
+    "SELECT coalesce(sum(rows), 0)::bigint,"
+    " coalesce(sum(rows) FILTER (WHERE age(writer) > age(%(oldest)s::text::xid)), 0)::bigint,"
+    " pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    " FROM (SELECT xmin AS writer, count(*) AS rows FROM ONLY {} GROUP BY xmin) AS w"
 )
 _COMPARABLE: Final = 1 << 30
 _XIDS: Final = 1 << 32

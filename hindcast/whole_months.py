@@ -1,7 +1,7 @@
-"""Months that held nothing but archived rows: their partition is detached, compared with the archive, and dropped.
+"""Months that held nothing but archived rows: their partition is detached, compared with the archive, and replaced.
 
-Detaching waits for readers and blocks nobody (DETACH ... CONCURRENTLY). A month that is dropped is made again, empty,
-in the same transaction; one that holds anything else by then is attached again, and its rows are deleted one by one.
+Detaching waits for readers and blocks nobody (DETACH ... CONCURRENTLY). An empty month takes its place in the same
+transaction; one that holds anything else by then is attached again, and its rows are deleted one by one.
 """
 
 from typing import Final
@@ -12,6 +12,7 @@ from psycopg import sql
 from hindcast.archive import ArchivedMonth, ArchiveFile, Description
 from hindcast.archive_ledger import Archive, done_chunks
 from hindcast.archive_rows import month_bounds
+from hindcast.retired import retire_month
 from hindcast.row_digest import SUMS, Digest, row_hash
 from hindcast.settings import Settings
 from hindcast.unchanged import is_unchanged
@@ -26,8 +27,10 @@ _STATE: Final = (
 _TRIES: Final = 3
 
 
-def drop_months(connection: psycopg.Connection, archive: Archive, description: Description, settings: Settings) -> None:
-    """Drop the whole months of an archive that are worth it. Finishes first what a kill left detached."""
+def empty_months(
+    connection: psycopg.Connection, archive: Archive, description: Description, settings: Settings
+) -> None:
+    """Empty the whole months of an archive that are worth it. Finishes first what a kill left detached."""
     settle_months(connection, archive, description)
     done = done_chunks(connection, archive.archive_id)
     tried = {
@@ -41,11 +44,11 @@ def drop_months(connection: psycopg.Connection, archive: Archive, description: D
         is_begun = any(number in done for number, _ in chunks_of(files))
         # Up to two chunks are deleted sooner than a partition is detached, and nobody can notice.
         if month.is_whole and month.rows > 2 * settings.prune_chunk_rows and month.month not in tried and not is_begun:
-            _drop_month(connection, archive, description, month)
+            _empty_month(connection, archive, description, month)
 
 
 def settle_months(connection: psycopg.Connection, archive: Archive, description: Description) -> None:
-    """Bring months that a kill left between detached and dropped to an end: dropped, or attached again."""
+    """Bring months that a kill left between detached and emptied to an end: emptied, or attached again."""
     months = {month.month: month for month in description.months}
     rows = connection.execute(
         "SELECT month FROM import_prune_months WHERE archive_id = %s AND state = 'detaching' ORDER BY month",
@@ -62,10 +65,10 @@ def chunks_of(files: list[ArchiveFile]) -> list[tuple[int, int]]:
     return [(file.first_chunk + index, rows) for file in files for index, rows in enumerate(file.chunks)]
 
 
-def _drop_month(
+def _empty_month(
     connection: psycopg.Connection, archive: Archive, description: Description, month: ArchivedMonth
 ) -> None:
-    if not _may_drop(connection, month):
+    if not _may_detach(connection, month):
         return
     connection.execute(
         "INSERT INTO import_prune_months (archive_id, month, rows, digest, state)"
@@ -96,7 +99,7 @@ def _detach(connection: psycopg.Connection, month: ArchivedMonth) -> None:
 
 
 def _decide(connection: psycopg.Connection, archive: Archive, description: Description, month: ArchivedMonth) -> None:
-    """Compare the detached month with the archive, and drop it or attach it again. One transaction."""
+    """Compare the detached month with the archive, and empty it or attach it again. One transaction."""
     start, end = month_bounds(month.month)
     table, state = _table(month), "kept"
     with connection.transaction():
@@ -105,9 +108,9 @@ def _decide(connection: psycopg.Connection, archive: Archive, description: Descr
         if is_unchanged(connection, table, month.rows, description.snapshot) or _is_same(
             connection, table, description, month
         ):
-            connection.execute(sql.SQL("DROP TABLE {}").format(table))
+            retire_month(connection, _name(month), str(archive.archive_id))
             connection.execute("SELECT hindcast_add_month(%s::date)", (start,))
-            _note_dropped(connection, archive, description, month)
+            _note_emptied(connection, archive, description, month)
             state = "dropped"
         else:
             connection.execute(
@@ -132,7 +135,7 @@ def _is_same(
     return (found.rows, found.text) == (month.rows, month.digest)
 
 
-def _note_dropped(
+def _note_emptied(
     connection: psycopg.Connection, archive: Archive, description: Description, month: ArchivedMonth
 ) -> None:
     files = [file for file in description.files if file.month == month.month]
@@ -156,13 +159,16 @@ def _forget_bounds(connection: psycopg.Connection, month: ArchivedMonth) -> None
         connection.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(_table(month), sql.Identifier(name)))
 
 
-def _may_drop(connection: psycopg.Connection, month: ArchivedMonth) -> bool:
-    """Whether our role owns the month, and nobody is subscribed to it, who would not hear of rows that are dropped."""
+def _may_detach(connection: psycopg.Connection, month: ArchivedMonth) -> bool:
+    """Whether our role owns the month, no view or key names it, and nobody is subscribed to it, who would not hear."""
     row = connection.execute(
         "SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) AND NOT EXISTS ("
-        " SELECT FROM pg_publication_tables WHERE schemaname = 'public' AND tablename IN (%s, 'analytics_events'))"
-        " FROM pg_class AS c WHERE c.oid IN (to_regclass(%s), 'analytics_events'::regclass) HAVING count(*) = 2",
-        (_name(month), _name(month)),
+        " SELECT FROM pg_publication_tables WHERE schemaname = 'public'"
+        " AND tablename IN (%(name)s, 'analytics_events'))"
+        " AND NOT EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_class'::regclass"
+        " AND refobjid = to_regclass(%(name)s) AND deptype = 'n')"
+        " FROM pg_class AS c WHERE c.oid IN (to_regclass(%(name)s), 'analytics_events'::regclass) HAVING count(*) = 2",
+        {"name": _name(month)},
     ).fetchone()
     return bool(row and row[0])
 

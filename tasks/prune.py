@@ -1,8 +1,11 @@
-"""Prune: archive the selected rows, read the archive again, delete exactly those rows, look that they are gone."""
+"""Prune: archive the selected rows, read the archive again, delete exactly those rows, look that they are gone.
+
+Last, the space of whole months is given back.
+"""
 
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -18,6 +21,8 @@ from hindcast.preview import Preview, make_preview
 from hindcast.prune import delete_rows as delete_all
 from hindcast.prune import follow
 from hindcast.prune import verify_absence as look_up
+from hindcast.report_format import size
+from hindcast.retired import drop_retired, find_retired
 from hindcast.selection import Selection
 from hindcast.settings import Settings
 from hindcast.undo_report import Undo
@@ -104,3 +109,17 @@ def close_rollback(undo: Undo, preview: Preview, url: str, settings: Settings) -
         report = judge(connection, undo, preview)
     create_markdown_artifact(key="rollback-proof", markdown=render_proof_markdown(report))
     return report
+
+
+@task(name="free space", task_run_name="free space", cache_policy=NO_CACHE, **TRANSIENT)
+def free_space(url: str, settings: Settings) -> int:
+    """Drop what held whole months; returns the bytes given back. What somebody reads is left, with a warning."""
+    log = get_run_logger()
+    with connect(url, settings) as connection:
+        progress = StepProgress("free space", len(find_retired(connection)), "months")
+        dropped = drop_retired(connection)
+    progress.finish()
+    log.info("gave back %s of %d months", size(dropped.size_bytes), len(dropped.tables))
+    for table, reason in dropped.left.items():
+        log.warning("table %s is left: %s; the next rollback or restore drops it", table, reason)
+    return dropped.size_bytes

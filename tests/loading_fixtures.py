@@ -1,6 +1,7 @@
 """A database with our schema for each test."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +38,5 @@ def configured(target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     yield target
     os.environ.clear()
     os.environ.update(before)
+    server = sys.modules.get("flows.private_server")
+    assert not server or not server._used, "Prefect's server was started: it costs ten seconds of a core"

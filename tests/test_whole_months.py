@@ -1,4 +1,4 @@
-"""Months that hold nothing else are dropped, unless somebody wrote to them in between."""
+"""Months that hold nothing else are replaced by empty ones, unless somebody wrote to them in between."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,9 @@ import hindcast.archive
 import hindcast.whole_months
 from hindcast.archive import read_description
 from hindcast.database import connect
+from hindcast.preflight import check_target
 from hindcast.prune import delete_rows
+from hindcast.retired import drop_retired, find_retired
 from hindcast.settings import load_settings
 from hindcast.unchanged import is_unchanged
 
@@ -36,7 +38,12 @@ def loaded(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Impo
     return begun
 
 
-def test_whole_months_are_dropped_and_made_again_empty(target: str, loaded: Import) -> None:
+def retired(target: str) -> dict[str, int]:
+    with connect(target, load_settings()) as connection:
+        return find_retired(connection)
+
+
+def test_whole_months_are_replaced_by_empty_ones(target: str, loaded: Import) -> None:
     before, months = table_digest(target), months_of(target)
     report = roll_back(target, run=loaded.run.run_id)
     assert (report["deleted"], count_events(target)) == (120, 0)
@@ -45,10 +52,48 @@ def test_whole_months_are_dropped_and_made_again_empty(target: str, loaded: Impo
         (12, 120, True)
     ]
     assert months_of(target) == months
+    assert [name[:24] for name in retired(target)] == ["hindcast_retired_2024_01", "hindcast_retired_2024_02"]
     query(target, LIVE, "2024-01-05 00:00:00+00")
     query(target, "DELETE FROM analytics_events")
     assert restore(target, report["archive"])["digest"] == report["digest"]
     assert table_digest(target) == before
+    assert not retired(target)  # restoring needs their space
+
+
+def test_an_empty_month_has_the_names_and_indexes_of_the_one_before(target: str, loaded: Import) -> None:
+    names = "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'analytics_events_2024_01' ORDER BY 1"
+    before = query(target, names)
+    roll_back(target, run=loaded.run.run_id)
+    assert query(target, names) == before and len(before) == 4
+
+
+def test_retired_months_are_dropped_and_their_size_is_told(target: str, loaded: Import) -> None:
+    roll_back(target, run=loaded.run.run_id)
+    sizes = retired(target)
+    with connect(target, load_settings()) as connection:
+        dropped = drop_retired(connection)
+        assert (dropped.tables, dropped.size_bytes, dropped.left) == (list(sizes), sum(sizes.values()), {})
+        assert not find_retired(connection) and not drop_retired(connection).tables
+
+
+def test_a_retired_month_that_somebody_reads_is_left_and_named(target: str, loaded: Import) -> None:
+    roll_back(target, window=JANUARY)
+    (name,) = retired(target)
+    impatient = load_settings().model_copy(update={"lock_timeout_ms": 50})
+    with psycopg.connect(target) as reader:
+        reader.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)))
+        with connect(target, impatient) as connection:
+            dropped = drop_retired(connection)
+    assert not dropped.tables and "lock timeout" in dropped.left[name]
+    (check,) = (check for check in check_target(target, load_settings()) if check.check == "partitions")
+    assert check.status == "warned" and name in check.sentence
+
+
+def test_a_month_that_a_view_names_is_deleted_row_by_row(target: str, loaded: Import) -> None:
+    query(target, "CREATE VIEW january AS SELECT count(*) FROM analytics_events_2024_01")
+    assert roll_back(target, run=loaded.run.run_id)["deleted"] == 120
+    assert query(target, MONTHS) == [("2024-02", "dropped")]
+    assert query(target, "SELECT * FROM january") == [(0,)]
 
 
 def test_a_month_with_a_row_of_somebody_else_is_deleted_row_by_row(target: str, loaded: Import) -> None:
