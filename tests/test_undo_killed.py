@@ -1,60 +1,21 @@
 """Rollback and restore killed with SIGKILL at one statement after the other end in the same tables."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from killing import run_killed
 from loading import Import, count_events, load, make_event, query, write_export
 from undoing import rebuild_rollups, restore, roll_back, table_digest
 
 pytest_plugins = ["loading_fixtures"]
 
 UNRESTORED = "SELECT archive_id::text, status FROM import_archives WHERE status <> 'restored'"
-TESTS = Path(__file__).parent
-# The process ends before (odd) or after (even) its n-th statement, without a word to the server.
-CHILD = """
-import os, signal, sys
-import psycopg
-sys.path.insert(0, {tests!r})
-import undoing
-count = [0]
-def patch(owner, name):
-    whole = getattr(owner, name)
-    def wrapped(*arguments, **options):
-        count[0] += 1
-        if count[0] == {at} and {at} % 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        try:
-            return whole(*arguments, **options)
-        finally:
-            if count[0] == {at}:
-                os.kill(os.getpid(), signal.SIGKILL)
-    setattr(owner, name, wrapped)
-patch(psycopg.Cursor, "execute")
-patch(psycopg.Cursor, "executemany")
-patch(psycopg.Cursor, "copy")
-undoing.{call}
-print(count[0])
-"""
 
 
-def run(call: str, at: int) -> int | None:
-    """Run in a process that is killed at a statement; returns the statements it took when it was not."""
-    code = CHILD.format(tests=str(TESTS), at=at, call=call)
-    environment = os.environ | {"PYTHONPATH": str(TESTS.parent)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    if done.returncode == -9:
-        return None
-    assert done.returncode == 0, done.stderr[-2000:]
-    return int(done.stdout)
-
-
-def kill_again_and_again(call: str, moments: tuple[int, ...]) -> int:
+def kill_again_and_again(call: str, arguments: tuple[str, ...], moments: tuple[int, ...]) -> int:
     """Returns how many attempts were killed before one came to its end."""
     for kills, at in enumerate(moments):
-        if run(call, at) is not None:
+        if run_killed(call, arguments, at) is not None:
             return kills
     return len(moments)
 
@@ -79,14 +40,13 @@ def test_killed_at_statements_from_the_first_to_the_last(target: str, loaded: Im
     restore(target, archive)
     assert table_digest(target) == before != after
 
-    calls = [f"roll_back({target!r}, {str(run_id)!r})", f"restore({target!r}, {{archive!r}})"]
-    kills = kill_again_and_again(calls[0], (12, 31, 38, 47, 52, 55, 57, 58, 60, 61))
+    kills = kill_again_and_again("roll_back", (target, str(run_id)), (12, 31, 38, 47, 52, 55, 57, 58, 60, 61))
     roll_back(target, run=run_id)
     assert table_digest(target) == after
     ((archive, status),) = query(target, UNRESTORED)
     assert (status, kills) == ("deleted", 10)
 
-    kills = kill_again_and_again(calls[1].format(archive=archive), (3, 8, 12, 17, 22, 29, 34, 45, 52, 58))
+    kills = kill_again_and_again("restore", (target, archive), (3, 8, 12, 17, 22, 29, 34, 45, 52, 58))
     restore(target, archive)
     assert (table_digest(target), count_events(target), kills) == (before, 121, 10)
     assert query(target, "SELECT dataset, status FROM import_runs ORDER BY 1") == [
