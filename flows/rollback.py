@@ -55,6 +55,7 @@ def rollback(
     if mode == "preview":
         return seen.as_json()
     if has_nothing_to_do(seen):
+        undo.give_back_space(job)
         return nothing_selected(seen)
     undo.require_no_overlap(seen, allow_overlap)
     if confirm == "ask" or deployment.id:
@@ -64,5 +65,5 @@ def rollback(
         undo.delete(job, archive, description)
         proofs = undo.rollup(job, description)
         report = undo.prove_absence(job, archive, description, proofs, seen)
-        undo.give_back_space(job, description)
+        undo.give_back_space(job)
         return report

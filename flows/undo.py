@@ -19,6 +19,7 @@ from hindcast.database import connect, require_schema, target_url
 from hindcast.errors import ConfigurationError, HindcastError, TransientError
 from hindcast.governor import govern
 from hindcast.preview import Preview
+from hindcast.retired import find_left
 from hindcast.rollups import ROLLUPS, RollupProof
 from hindcast.selection import Selection, find_selection
 from hindcast.settings import Settings, load_settings
@@ -132,7 +133,7 @@ def archive(job: UndoJob, seen: Preview) -> tuple[Archive, Description]:
     begun = open_archive(seen.selection, job.operator, job.url, job.settings)
     try:
         if begun.status == "archiving":
-            archive_rows(begun, seen.rows, job.confirmed_digest, job.url, job.settings)
+            archive_rows(begun, seen, job.confirmed_digest, job.url, job.settings)
         elif job.confirmed_digest:
             check_confirmation(begun, seen, job.url, job.settings)
         return begun, verify_archive(begun, seen.rows, job.url, job.settings)
@@ -140,6 +141,7 @@ def archive(job: UndoJob, seen: Preview) -> tuple[Archive, Description]:
         raise  # the same command goes on
     except HindcastError as error:
         give_up_archive(begun, str(error), job.url, job.settings)
+        give_back_space(job)
         raise
 
 
@@ -167,12 +169,13 @@ def prove_absence(
     return close_rollback(undo, seen, job.url, job.settings)
 
 
-def give_back_space(job: UndoJob, description: Description) -> None:
-    """Drop what held whole months. The rollback is proved by now: what cannot be dropped does not undo that."""
-    if not any(month.is_whole for month in description.months):
-        return
+def give_back_space(job: UndoJob) -> None:
+    """Drop what held whole months, and what a kill left. What cannot be dropped does not undo what was proved."""
     try:
-        free_space(job.url, job.settings)
+        with connect(job.url, job.settings) as connection:
+            is_needed = bool(find_left(connection))
+        if is_needed:
+            free_space(job.url, job.settings)
     except HindcastError as error:
         get_run_logger().warning("space not given back: %s; the next rollback or restore does", error)
 

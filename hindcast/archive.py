@@ -44,6 +44,7 @@ class ArchivedMonth(msgspec.Struct, frozen=True):
     rows: int
     digest: str
     is_whole: bool
+    mark: str | msgspec.UnsetType = msgspec.UNSET  # of `watched`; unset: it was not watched while it was read
 
 
 class ObjectIndex(msgspec.Struct, frozen=True):

@@ -3,9 +3,10 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -17,12 +18,14 @@ from hindcast.archive_ledger import Archive, record_archived
 from hindcast.archive_store import clear_folder
 from hindcast.archived_objects import archive_objects, verify_objects
 from hindcast.errors import ArchiveError, TargetError
+from hindcast.month_tables import find_large, is_whole, month_bounds, month_table
 from hindcast.put_back import prepare_put_back
 from hindcast.row_digest import pin_text_form, row_hash, table_columns
 from hindcast.selected_rows import SelectedRows, measure_rows, snapshot
 from hindcast.selection import read_selection
 from hindcast.settings import Settings
 from hindcast.unchanged import name_snapshot
+from hindcast.watched import watch
 
 Advance = Callable[[int], None]
 _COPY: Final = sql.SQL(
@@ -30,8 +33,6 @@ _COPY: Final = sql.SQL(
     " WHERE {selected} AND e.created_at >= {start} AND e.created_at < {end}) TO STDOUT"
 )
 _JOIN_PUT_BACK: Final = sql.SQL("LEFT JOIN put_back AS b ON b.chunk_id = e.import_chunk_id AND b.event_id = e.event_id")
-# A month is dropped whole only when nobody writes to it any more: while it is detached, inserts into it fail.
-_SETTLED_AFTER: Final = timedelta(days=1)
 
 
 def archive_rows(
@@ -40,14 +41,17 @@ def archive_rows(
     expected_digest: str | None,
     settings: Settings,
     advance: Advance,
+    seen: Mapping[str, int] = MappingProxyType({}),
 ) -> Description:
     """Write the selected rows into the archive's folder, emptied before. Safe to run again after a kill.
 
+    `seen` says how many rows were selected a moment ago, by month: large months of no other rows are watched.
     Raises TargetError when they are not the rows of `expected_digest`, which somebody looked at and confirmed.
     """
     selection = read_selection(archive.selection)
     clear_folder(archive.uri)
     pin_text_form(connection)
+    marks = watch(connection, map(month_table, find_large(connection, seen)))
     with scratch_folder(settings) as scratch, snapshot(connection):
         columns = table_columns(connection)
         selected = measure_rows(connection, selection, columns)
@@ -60,8 +64,9 @@ def archive_rows(
             written = writer.write_month(month, source.rows(month), advance)
             if written != selected.months[month]:
                 raise ArchiveError(f"{archive.uri}: month {month}: {written.rows:,} rows written are not those counted")
-            is_whole = source.put_back_of[month] == 0 and _is_whole(connection, month, written.rows)
-            description.months.append(ArchivedMonth(month, written.rows, written.text, is_whole))
+            whole = source.put_back_of[month] == 0 and is_whole(connection, month, written.rows)
+            mark = marks.get(month_table(month), msgspec.UNSET)
+            description.months.append(ArchivedMonth(month, written.rows, written.text, whole, mark))
         description.objects = archive_objects(connection, archive.uri, selection, scratch, settings)
     description.days = sorted({day.isoformat() for day in selected.days} | source.put_back_days)
     description.put_back = sum(source.put_back_of.values())
@@ -138,22 +143,6 @@ class _Source:
                     self.put_back_of[month] += 1
                     self.put_back_days.add(json.loads(put_back)["created_at"][:10])
                 yield (*values, bytes.fromhex(digest[2:]), put_back)
-
-
-def month_bounds(month: str) -> tuple[datetime, datetime]:
-    """The instants a month (`2024-01`) begins and ends."""
-    start = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
-    return start, (start + timedelta(days=32)).replace(day=1)
-
-
-def _is_whole(connection: psycopg.Connection, month: str, rows: int) -> bool:
-    start, end = month_bounds(month)
-    if end > datetime.now(UTC) - _SETTLED_AFTER:
-        return False
-    row = connection.execute(
-        "SELECT count(*) FROM analytics_events WHERE created_at >= %s AND created_at < %s", (start, end)
-    ).fetchone()
-    return bool(row and row[0] == rows)
 
 
 def _describe(archive: Archive, columns: tuple[str, ...], selected: SelectedRows) -> Description:

@@ -11,7 +11,7 @@ import psycopg
 from hindcast.database import OLDEST_SERVER, connect, describe_url, require_schema
 from hindcast.errors import TargetError
 from hindcast.report_format import size
-from hindcast.retired import find_retired
+from hindcast.retired import find_left, find_retired
 from hindcast.settings import Settings
 
 # Beside the workers': the writer lock, the governor, and the tasks that run at once in the flow's own process.
@@ -204,10 +204,11 @@ def _check_partitions(connection: psycopg.Connection) -> list[Check]:
     if others:
         told = f"partitions {_shorten(others)} are not months of ours: a month that one of them overlaps cannot be made"
         return [Check("partitions", "warned", told)]
-    if retired := find_retired(connection):
+    if left := find_left(connection):
+        space = size(sum(find_retired(connection).values()))
         told = (
-            f"{_shorten(list(retired))}: {size(sum(retired.values()))} of months that were rolled back, left by a kill "
-            "or a lock; the next rollback or restore drops them"
+            f"{_shorten(left)}: {space} to give back, or a trigger to drop, left by a rollback that was killed or met "
+            "a lock; the next rollback or restore does it"
         )
         return [Check("partitions", "warned", told)]
     return [Check("partitions", "passed", f"{len(rows)} monthly partitions, none of them DEFAULT")]

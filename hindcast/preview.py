@@ -1,6 +1,7 @@
 """Preview: what an undo would do, and to whom. Reads only."""
 
 import shlex
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
@@ -62,6 +63,13 @@ class Preview:
         """The command that applies it."""
         allow = ["--allow-overlap"] if self.overlaps else []
         return shlex.join(["hindcast", "rollback", *self.selection.options(), *allow, "--apply"])
+
+    def month_rows(self) -> dict[str, int]:
+        """Rows by month."""
+        rows: Counter[str] = Counter()
+        for month, _, count in self.months:
+            rows[month] += count
+        return dict(rows)
 
     def as_json(self) -> dict[str, Any]:
         """The preview for scripts."""

@@ -12,10 +12,11 @@ from psycopg import sql
 
 from hindcast.archive import ArchivedChunk, Description, read_chunks, read_description
 from hindcast.archive_ledger import Archive, done_chunks, set_status
-from hindcast.archive_rows import Advance, month_bounds, scratch_folder
+from hindcast.archive_rows import Advance, scratch_folder
 from hindcast.archived_objects import read_index
 from hindcast.archived_rows import Presence, compare_chunk, key_parameters, look_up_by_key
 from hindcast.errors import ArchiveError
+from hindcast.month_tables import month_bounds
 from hindcast.pace import Pace as GovernedPace
 from hindcast.removed_objects import remove_objects
 from hindcast.row_digest import pin_text_form, row_hash

@@ -11,15 +11,16 @@ from psycopg import sql
 
 from hindcast.archive import PUT_BACK, ROW_HASH, ArchivedChunk, Description, read_chunks, read_description
 from hindcast.archive_ledger import Archive, adopt_archive, find_archive, set_status
-from hindcast.archive_rows import Advance, month_bounds, scratch_folder
+from hindcast.archive_rows import Advance, scratch_folder
 from hindcast.archive_store import archive_prefix, join_location, list_folders
 from hindcast.archived_objects import commit_restored, restore_objects
 from hindcast.archived_rows import Presence, compare_chunk, look_up_by_key
 from hindcast.database import add_months
 from hindcast.derived_restore import find_derived
 from hindcast.errors import ArchiveError, ConfigurationError
+from hindcast.month_tables import month_bounds
 from hindcast.prune import Pace, no_pace
-from hindcast.retired import drop_retired
+from hindcast.retired import tidy_up
 from hindcast.row_digest import Digest, pin_text_form, row_hash
 from hindcast.settings import Settings
 from hindcast.storage import is_s3
@@ -70,7 +71,7 @@ def restore_rows(
     pin_text_form(connection)
     look_up_by_key(connection)
     settle_months(connection, archive, description)
-    drop_retired(connection)  # of a rollback that was killed: their space is about to be needed
+    tidy_up(connection)  # of a rollback that was killed: their space is about to be needed
     if description.days:
         add_months(connection, month_bounds(min(description.days)[:7])[0], month_bounds(max(description.days)[:7])[0])
     connection.execute(

@@ -6,16 +6,18 @@ transaction; one that holds anything else by then is attached again, and its row
 
 from typing import Final
 
+import msgspec
 import psycopg
 from psycopg import sql
 
 from hindcast.archive import ArchivedMonth, ArchiveFile, Description
 from hindcast.archive_ledger import Archive, done_chunks
-from hindcast.archive_rows import month_bounds
+from hindcast.month_tables import may_detach, month_bounds, month_table
 from hindcast.retired import retire_month
 from hindcast.row_digest import SUMS, Digest, row_hash
 from hindcast.settings import Settings
 from hindcast.unchanged import is_unchanged
+from hindcast.watched import is_unwritten, unwatch
 
 _DIGEST: Final = sql.SQL(
     "SELECT count(*), {sums} FROM (SELECT {row_hash} AS row_hash FROM ONLY {table} AS e OFFSET 0) AS s"
@@ -68,7 +70,7 @@ def chunks_of(files: list[ArchiveFile]) -> list[tuple[int, int]]:
 def _empty_month(
     connection: psycopg.Connection, archive: Archive, description: Description, month: ArchivedMonth
 ) -> None:
-    if not _may_detach(connection, month):
+    if not may_detach(connection, month.month):
         return
     connection.execute(
         "INSERT INTO import_prune_months (archive_id, month, rows, digest, state)"
@@ -82,7 +84,7 @@ def _empty_month(
 def _detach(connection: psycopg.Connection, month: ArchivedMonth) -> None:
     """Detach, or go on with a detaching that was cut short; does nothing when it is detached (or gone)."""
     for _ in range(_TRIES):
-        row = connection.execute(_STATE, (_name(month),)).fetchone()
+        row = connection.execute(_STATE, (month_table(month.month),)).fetchone()
         if not row:
             return
         how = sql.SQL("FINALIZE" if row[0] else "CONCURRENTLY")
@@ -105,10 +107,12 @@ def _decide(connection: psycopg.Connection, archive: Archive, description: Descr
     with connection.transaction():
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table))
         connection.execute("SET LOCAL statement_timeout = 0")
-        if is_unchanged(connection, table, month.rows, description.snapshot) or _is_same(
-            connection, table, description, month
+        if (
+            _is_unwritten(connection, month)
+            or is_unchanged(connection, table, month.rows, description.snapshot)
+            or _is_same(connection, table, description, month)
         ):
-            retire_month(connection, _name(month), str(archive.archive_id))
+            retire_month(connection, month_table(month.month), str(archive.archive_id))
             connection.execute("SELECT hindcast_add_month(%s::date)", (start,))
             _note_emptied(connection, archive, description, month)
             state = "dropped"
@@ -119,10 +123,15 @@ def _decide(connection: psycopg.Connection, archive: Archive, description: Descr
                 )
             )
             _forget_bounds(connection, month)
+            unwatch(connection, month_table(month.month))
         connection.execute(
             "UPDATE import_prune_months SET state = %s WHERE archive_id = %s AND month = %s::date",
             (state, archive.archive_id, start),
         )
+
+
+def _is_unwritten(connection: psycopg.Connection, month: ArchivedMonth) -> bool:
+    return month.mark is not msgspec.UNSET and is_unwritten(connection, month_table(month.month), month.mark)
 
 
 def _is_same(
@@ -153,29 +162,11 @@ def _forget_bounds(connection: psycopg.Connection, month: ArchivedMonth) -> None
     rows = connection.execute(
         "SELECT c.conname FROM pg_constraint AS c WHERE c.conrelid = to_regclass(%s) AND c.contype = 'c'"
         " AND c.conparentid = 0 AND c.coninhcount = 0",
-        (_name(month),),
+        (month_table(month.month),),
     ).fetchall()
     for (name,) in rows:
         connection.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(_table(month), sql.Identifier(name)))
 
 
-def _may_detach(connection: psycopg.Connection, month: ArchivedMonth) -> bool:
-    """Whether our role owns the month, no view or key names it, and nobody is subscribed to it, who would not hear."""
-    row = connection.execute(
-        "SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) AND NOT EXISTS ("
-        " SELECT FROM pg_publication_tables WHERE schemaname = 'public'"
-        " AND tablename IN (%(name)s, 'analytics_events'))"
-        " AND NOT EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_class'::regclass"
-        " AND refobjid = to_regclass(%(name)s) AND deptype = 'n')"
-        " FROM pg_class AS c WHERE c.oid IN (to_regclass(%(name)s), 'analytics_events'::regclass) HAVING count(*) = 2",
-        {"name": _name(month)},
-    ).fetchone()
-    return bool(row and row[0])
-
-
-def _name(month: ArchivedMonth) -> str:
-    return f"analytics_events_{month.month.replace('-', '_')}"
-
-
 def _table(month: ArchivedMonth) -> sql.Identifier:
-    return sql.Identifier(_name(month))
+    return sql.Identifier(month_table(month.month))

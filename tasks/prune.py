@@ -22,7 +22,7 @@ from hindcast.prune import delete_rows as delete_all
 from hindcast.prune import follow
 from hindcast.prune import verify_absence as look_up
 from hindcast.report_format import size
-from hindcast.retired import drop_retired, find_retired
+from hindcast.retired import find_retired, tidy_up
 from hindcast.selection import Selection
 from hindcast.settings import Settings
 from hindcast.undo_report import Undo
@@ -57,11 +57,13 @@ def check_confirmation(archive: Archive, preview: Preview, url: str, settings: S
 
 
 @task(name="archive rows", task_run_name="archive rows", cache_policy=NO_CACHE, **TRANSIENT)
-def archive_rows(archive: Archive, rows: int, expected_digest: str | None, url: str, settings: Settings) -> Description:
+def archive_rows(
+    archive: Archive, seen: Preview, expected_digest: str | None, url: str, settings: Settings
+) -> Description:
     """Write the selected rows to the archive, from one snapshot; refuse when they are not those expected."""
-    progress = StepProgress("archive", rows, "rows")
+    progress = StepProgress("archive", seen.rows, "rows")
     with connect(url, settings) as connection:
-        description = archive_all(connection, archive, expected_digest, settings, progress.advance)
+        description = archive_all(connection, archive, expected_digest, settings, progress.advance, seen.month_rows())
     progress.finish()
     return description
 
@@ -117,9 +119,9 @@ def free_space(url: str, settings: Settings) -> int:
     log = get_run_logger()
     with connect(url, settings) as connection:
         progress = StepProgress("free space", len(find_retired(connection)), "months")
-        dropped = drop_retired(connection)
+        dropped = tidy_up(connection)
     progress.finish()
     log.info("gave back %s of %d months", size(dropped.size_bytes), len(dropped.tables))
     for table, reason in dropped.left.items():
-        log.warning("table %s is left: %s; the next rollback or restore drops it", table, reason)
+        log.warning("table %s is left: %s; the next rollback or restore tidies it up", table, reason)
     return dropped.size_bytes

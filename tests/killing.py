@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import undoing
 
+import hindcast.month_tables
+
 # Forked from one that has imported all: a second a process otherwise.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["hindcast.prune", "hindcast.restore", "hindcast.rollups", "hindcast.preview"])
@@ -33,6 +35,7 @@ def run_killed(call: str, arguments: tuple[Any, ...], at: int) -> int | None:
 def _call(told: Connection, environment: dict[str, str], call: str, arguments: tuple[Any, ...], at: int) -> None:
     os.environ.clear()  # the server was forked with that of an earlier test
     os.environ.update(environment)
+    hindcast.month_tables._LARGE_BYTES = 0  # every month is watched
     count = [0]
 
     def patch(owner: type, name: str) -> None:

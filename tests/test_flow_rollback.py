@@ -20,6 +20,8 @@ from hindcast.writer_lock import hold_target
 pytest_plugins = ["flow_fixtures", "loading_fixtures"]
 pytestmark = pytest.mark.flow
 
+RETIRED = "SELECT relname FROM pg_class WHERE relname LIKE 'hindcast_retired%'"
+
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
@@ -31,8 +33,9 @@ def import_events(folder: Path, name: str, numbers: range) -> str:
 
 
 def test_a_run_is_rolled_back_and_restored_by_the_commands_the_report_and_the_preview_name(
-    database: str, tmp_path: Path
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HINDCAST_PRUNE_CHUNK_ROWS", "5")  # so that its months are worth replacing
     report = backfill(write_export(tmp_path / "h.jsonl", map(make_event, range(80)))).report
     before = table_digest(database)
     words = report["undo"].split()[1:]
@@ -44,8 +47,12 @@ def test_a_run_is_rolled_back_and_restored_by_the_commands_the_report_and_the_pr
     assert {rollup["differing"] + rollup["missing"] for rollup in found["rollups"]} == {0}
     assert query(database, "SELECT count(*) FROM analytics_events, daily_events") == [(0,)]
     assert query(database, "SELECT status, operator FROM import_archives") == [("deleted", "xy")]
+    assert query(database, "SELECT DISTINCT state FROM import_prune_months") == [("dropped",)]
+    assert query(database, RETIRED) == []
+    query(database, "CREATE TABLE hindcast_retired_2024_01_1 ()")  # as a kill leaves it, just before its end
+    query(database, "COMMENT ON TABLE hindcast_retired_2024_01_1 IS 'rows that were rolled back: archive 1 holds them'")
     again = json.loads(call(*words, "--json").stdout)
-    assert (again["status"], again["deleted"]) == ("nothing_selected", 0)
+    assert (again["status"], again["deleted"], query(database, RETIRED)) == ("nothing_selected", 0, [])
     restored = call("restore", found["archive"][:8])
     assert restored.exit_code == 0 and restored.stdout.startswith("RESTORED: 80 rows put back, 0 there already, passed")
     assert table_digest(database) == before

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 from killing import run_killed
 from loading import Import, count_events, load, make_event, query, write_export
 from undoing import rebuild_rollups, restore, roll_back, table_digest
+
+from hindcast.retired import find_left
 
 pytest_plugins = ["loading_fixtures"]
 
@@ -49,6 +52,8 @@ def test_killed_at_statements_from_the_first_to_the_last(target: str, loaded: Im
     kills = kill_again_and_again("restore", (target, archive), (3, 8, 12, 17, 22, 29, 34, 45, 52, 58))
     restore(target, archive)
     assert (table_digest(target), count_events(target), kills) == (before, 121, 10)
+    with psycopg.connect(target) as connection:
+        assert not find_left(connection)
     assert query(target, "SELECT dataset, status FROM import_runs ORDER BY 1") == [
         ("analytics_history", "succeeded"),
         ("old", "succeeded"),

@@ -67,6 +67,8 @@ GRANT SELECT ON import_archives TO hindcast_loader;
 -- The pruner: what the loader may, and taking out.
 GRANT hindcast_loader TO hindcast_pruner;
 GRANT DELETE ON analytics_events TO hindcast_pruner;
+-- Whether anybody wrote to a month while it was archived.
+GRANT USAGE, SELECT ON SEQUENCE hindcast_late_writes TO hindcast_pruner;
 
 -- The reader. Reports and gates hold samples of set-aside text, previous_row whole rows of another owner.
 GRANT SELECT ON
