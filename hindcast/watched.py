@@ -18,6 +18,8 @@ _WATCH: Final = (
     " FOR EACH ROW EXECUTE FUNCTION hindcast_note_late_write()",
     "ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}",
 )
+# Writers queue behind us while we wait, and a month that is not watched is read.
+_PATIENCE: Final = "SET LOCAL lock_timeout = '200ms'"
 # With a transaction id, so that its commit writes the number to the disk, and with it all before.
 _TAKE: Final = "SELECT nextval('hindcast_late_writes'), pg_current_xact_id()"
 # TRUNCATE fires no trigger of rows, and gives the table another file.
@@ -40,7 +42,7 @@ _WATCHED: Final = (
 def watch(connection: psycopg.Connection, tables: Iterable[str]) -> dict[str, str]:
     """Watch tables from now on; returns a mark of each for `is_unwritten`, to be taken before the snapshot is.
 
-    Waits for who writes to a table, as long as the lock timeout allows. One that cannot be watched has no mark.
+    Waits a fifth of a second for who writes to a table. One that cannot be watched has no mark.
     """
     watched = set(find_watched(connection))
     names = []
@@ -48,6 +50,7 @@ def watch(connection: psycopg.Connection, tables: Iterable[str]) -> dict[str, st
         try:
             if name not in watched:
                 with connection.transaction():
+                    connection.execute(_PATIENCE)
                     for statement in _WATCH:
                         connection.execute(_write(statement, name))
         except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
@@ -83,8 +86,10 @@ def find_watched(connection: psycopg.Connection) -> list[str]:
 
 
 def unwatch(connection: psycopg.Connection, table: str) -> None:
-    """Watch a table no longer; waits for who uses it, as long as the lock timeout allows."""
-    connection.execute(_write("DROP TRIGGER IF EXISTS {trigger} ON {table}", table))
+    """Watch a table no longer; raises LockNotAvailable when it is in use for a fifth of a second."""
+    with connection.transaction():
+        connection.execute(_PATIENCE)
+        connection.execute(_write("DROP TRIGGER IF EXISTS {trigger} ON {table}", table))
 
 
 def _write(statement: str, table: str) -> sql.Composed:

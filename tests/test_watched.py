@@ -84,11 +84,10 @@ def test_a_trigger_that_was_made_again_is_another(target: str, loaded: Import) -
     assert not holds(target, marked) and holds(target, again)
 
 
-def test_who_is_writing_is_not_waited_for_longer_than_the_lock_timeout(target: str, loaded: Import) -> None:
-    impatient = load_settings().model_copy(update={"lock_timeout_ms": 50})
+def test_who_is_writing_is_not_waited_for(target: str, loaded: Import) -> None:
     with psycopg.connect(target) as writer:
         writer.execute(INSERT.encode())
-        with connect(target, impatient) as connection:
+        with connect(target, load_settings()) as connection:
             assert list(watch(connection, [TABLE, "analytics_events_2024_02"])) == ["analytics_events_2024_02"]
 
 
@@ -153,8 +152,7 @@ def test_a_month_with_rows_of_others_or_of_today_is_not_watched(target: str, loa
 
 def test_what_a_killed_rollback_watched_is_told_and_tidied_up(target: str, loaded: Import) -> None:
     begin_rollback(target, window=JANUARY)  # killed before it deletes
-    impatient = load_settings().model_copy(update={"lock_timeout_ms": 50})
-    with connect(target, impatient) as connection:
+    with connect(target, load_settings()) as connection:
         assert find_left(connection) == [TABLE]
         with psycopg.connect(target) as reader:
             reader.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(TABLE)))
