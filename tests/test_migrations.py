@@ -119,6 +119,6 @@ def test_a_month_has_the_keys_and_defaults_of_the_table(target: str) -> None:
 def test_a_database_without_our_schema_is_refused_with_the_fix(empty_database: str) -> None:
     with (
         connect(empty_database, load_settings()) as connection,
-        pytest.raises(TargetError, match="revision none, expected 0004: run `hindcast db migrate`"),
+        pytest.raises(TargetError, match="revision none, expected 0005: run `hindcast db migrate`"),
     ):
         require_schema(connection)
