@@ -207,8 +207,8 @@ def _check_partitions(connection: psycopg.Connection) -> list[Check]:
     if left := find_left(connection):
         space = size(sum(find_retired(connection).values()))
         told = (
-            f"{_shorten(left)}: {space} to give back, or a trigger to drop, left by a rollback that was killed or met "
-            "a lock; the next rollback or restore does it"
+            f"{_shorten(left)}: {space} to give back, or a trigger to drop, of a rollback that is under way, or was "
+            "killed, or met a lock; the next rollback or restore does it"
         )
         return [Check("partitions", "warned", told)]
     return [Check("partitions", "passed", f"{len(rows)} monthly partitions, none of them DEFAULT")]
