@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -175,7 +175,8 @@ def give_back_space(job: UndoJob) -> None:
         with connect(job.url, job.settings) as connection:
             is_needed = bool(find_left(connection))
         if is_needed:
-            free_space(job.url, job.settings)
+            with nullcontext() if job.lock else hold_target(job.url, job.settings):  # or it may be of who writes now
+                free_space(job.url, job.settings)
     except HindcastError as error:
         get_run_logger().warning("space not given back: %s; the next rollback or restore does", error)
 

@@ -114,8 +114,8 @@ def close_rollback(undo: Undo, preview: Preview, url: str, settings: Settings) -
 
 
 @task(name="free space", task_run_name="free space", cache_policy=NO_CACHE, **TRANSIENT)
-def free_space(url: str, settings: Settings) -> int:
-    """Drop what held whole months; returns the bytes given back. What somebody reads is left, with a warning."""
+def free_space(url: str, settings: Settings) -> None:
+    """Drop what held whole months. What somebody reads is left, with a warning."""
     log = get_run_logger()
     with connect(url, settings) as connection:
         progress = StepProgress("free space", len(find_retired(connection)), "months")
@@ -124,4 +124,3 @@ def free_space(url: str, settings: Settings) -> int:
     log.info("gave back %s of %d months", size(dropped.size_bytes), len(dropped.tables))
     for table, reason in dropped.left.items():
         log.warning("table %s is left: %s; the next rollback or restore tidies it up", table, reason)
-    return dropped.size_bytes

@@ -43,11 +43,16 @@ def test_killed_at_statements_from_the_first_to_the_last(target: str, loaded: Im
     restore(target, archive)
     assert table_digest(target) == before != after
 
-    kills = kill_again_and_again("roll_back", (target, str(run_id)), (12, 31, 38, 47, 52, 55, 57, 58, 60, 61))
+    moments = (
+        *(12, 38, 49, 52, 62, 68),  # previewed, begun, watched, archived
+        *(81, 54, 57, 62, 66, 67),  # the month detached, renamed, made again
+        *(56, 58, 70, 81),  # rows deleted one by one, rollups
+    )
+    kills = kill_again_and_again("roll_back", (target, str(run_id)), moments)
     roll_back(target, run=run_id)
     assert table_digest(target) == after
     ((archive, status),) = query(target, UNRESTORED)
-    assert (status, kills) == ("deleted", 10)
+    assert (status, kills) == ("deleted", 16)
 
     kills = kill_again_and_again("restore", (target, archive), (3, 8, 12, 17, 22, 29, 34, 45, 52, 58))
     restore(target, archive)
