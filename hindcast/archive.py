@@ -5,7 +5,7 @@ written last, so an archive that has one is whole.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 
 from hindcast.archive_store import keep_bytes, keep_file, local_copy, read_bytes
 from hindcast.errors import ArchiveError
-from hindcast.row_digest import Digest, hash_row
+from hindcast.lookahead import one_ahead
+from hindcast.row_digest import HASH_BYTES, Digest
+from hindcast.row_texts import hash_rows
 
 DESCRIPTION: Final = "archive.json"
 ROW_HASH: Final = "hindcast_row_hash"
@@ -89,6 +91,11 @@ class ArchivedChunk:
     def rows(self) -> int:
         return int(self.table.num_rows)
 
+    @property
+    def hashes(self) -> bytes:
+        """The hashes of its rows, one behind the other."""
+        return b"".join(self.values(ROW_HASH))
+
     def values(self, name: str) -> list[Any]:
         """One column."""
         values: list[Any] = self.table[name].to_pylist()
@@ -96,28 +103,30 @@ class ArchivedChunk:
 
 
 class ArchiveWriter:
-    """Writes an archive's files, month by month; rows come as texts, with their hash and what is to be put back."""
+    """Writes an archive's files, month by month, and hashes each row on its way."""
 
-    def __init__(self, folder: str, scratch: Path, columns: list[str], chunk_rows: int) -> None:
-        self._folder, self._scratch, self._chunk_rows = folder, scratch, chunk_rows
+    def __init__(self, folder: str, scratch: Path, columns: Sequence[str]) -> None:
+        self._folder, self._scratch, self._columns = folder, scratch, list(columns)
         texts = [(name, pa.string()) for name in columns]
-        self._schema = pa.schema([*texts, (ROW_HASH, pa.binary(16)), (PUT_BACK, pa.string())])
+        self._schema = pa.schema([*texts, (ROW_HASH, pa.binary(HASH_BYTES)), (PUT_BACK, pa.string())])
         self._chunks = 0
         self.files: list[ArchiveFile] = []
 
-    def write_month(self, month: str, rows: Iterator[tuple[Any, ...]], advance: Callable[[int], None]) -> Digest:
-        """Write a month's rows; returns the digest of their hashes as they came."""
+    def write_month(self, month: str, chunks: Iterator[pa.Table], advance: Callable[[int], None]) -> Digest:
+        """Write a month's rows, a row group a chunk of texts and what is to be put back; returns their digest."""
         whole = Digest()
-        chunks = _cut(rows, self._chunk_rows)
         chunk = next(chunks, None)
-        while chunk:
+        while chunk is not None:
             path = self._scratch / f"rows-{month}-{len(self.files) + 1:04}.parquet"
             digest, sizes = Digest(), []
             with pq.ParquetWriter(path, self._schema, compression="zstd") as writer:
-                while chunk and digest.rows < FILE_ROWS:
-                    hashes = [row[-2] for row in chunk]
-                    columns = map(pa.array, zip(*chunk, strict=True), self._schema.types)
-                    writer.write_table(pa.table(list(columns), schema=self._schema), row_group_size=len(chunk))
+                while chunk is not None and digest.rows < FILE_ROWS:
+                    hashes = hash_rows([chunk[name] for name in self._columns])
+                    column = pa.FixedSizeBinaryArray.from_buffers(
+                        pa.binary(HASH_BYTES), len(chunk), [None, pa.py_buffer(hashes)]
+                    )
+                    table = chunk.append_column(ROW_HASH, column).select(self._schema.names)
+                    writer.write_table(table, row_group_size=len(chunk))
                     digest.add_hashes(hashes)
                     sizes.append(len(chunk))
                     advance(len(chunk))
@@ -158,7 +167,7 @@ def read_description(folder: str) -> Description:
 
 def read_chunks(
     description: Description, folder: str, scratch: Path, skip: Callable[[int], bool] = lambda number: False
-) -> Iterator[ArchivedChunk]:
+) -> Generator[ArchivedChunk, None, None]:
     """Yield the chunks of an archive in order, but those to skip; raises ArchiveError when a file has other bytes."""
     for file in description.files:
         numbers = [file.first_chunk + index for index in range(len(file.chunks))]
@@ -174,31 +183,13 @@ def read_chunks(
 def digest_archive(description: Description, folder: str, scratch: Path, advance: Callable[[int], None]) -> Digest:
     """Hash every row anew from the bytes that were kept; raises ArchiveError at a row that is not what it was."""
     whole = Digest()
-    for chunk in read_chunks(description, folder, scratch):
-        texts = zip(*(chunk.values(name) for name in description.columns), strict=True)
-        hashes = [hash_row(values) for values in texts]
-        if hashes != chunk.values(ROW_HASH):
+    for chunk in one_ahead(read_chunks(description, folder, scratch)):
+        hashes = hash_rows([chunk.table[name] for name in description.columns])
+        if hashes != chunk.hashes:
             raise ArchiveError(f"{folder}: chunk {chunk.number}: a row read back is not what the table holds")
         whole.add_hashes(hashes)
         advance(chunk.rows)
     return whole
-
-
-# A chunk's rows are in memory at once: a payload may be 40 MiB.
-_CHUNK_CHARACTERS: Final = 64 * 1024 * 1024
-
-
-def _cut(rows: Iterator[tuple[Any, ...]], limit: int) -> Iterator[list[tuple[Any, ...]]]:
-    chunk: list[tuple[Any, ...]] = []
-    characters = 0
-    for row in rows:
-        chunk.append(row)
-        characters += sum(len(value) for value in row if value)
-        if len(chunk) >= limit or characters >= _CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
 
 
 def _compute_seal(description: Description) -> str:

@@ -3,34 +3,44 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 
-from hindcast.archive import ArchivedMonth, ArchiveWriter, Description, digest_archive, read_description, seal_archive
+from hindcast.archive import (
+    PUT_BACK,
+    ArchivedMonth,
+    ArchiveWriter,
+    Description,
+    digest_archive,
+    read_description,
+    seal_archive,
+)
 from hindcast.archive_ledger import Archive, record_archived
 from hindcast.archive_store import clear_folder
 from hindcast.archived_objects import archive_objects, verify_objects
 from hindcast.errors import ArchiveError, TargetError
+from hindcast.lookahead import one_ahead
 from hindcast.month_tables import find_large, is_whole, month_bounds, month_table
 from hindcast.put_back import prepare_put_back
-from hindcast.row_digest import pin_text_form, row_hash, table_columns
-from hindcast.selected_rows import SelectedRows, measure_rows, snapshot
+from hindcast.row_digest import pin_text_form, table_columns
+from hindcast.row_texts import copy_texts
+from hindcast.selected_rows import SelectedRows, count_by_day, measure_rows, snapshot
 from hindcast.selection import read_selection
 from hindcast.settings import Settings
 from hindcast.unchanged import name_snapshot
 from hindcast.watched import watch
 
 Advance = Callable[[int], None]
-_COPY: Final = sql.SQL(
-    "COPY (SELECT {columns}, {row_hash}, {put_back} FROM analytics_events AS e {join}"
-    " WHERE {selected} AND e.created_at >= {start} AND e.created_at < {end}) TO STDOUT"
+_ROWS: Final = sql.SQL(
+    "SELECT {columns}, {put_back} FROM analytics_events AS e {join}"
+    " WHERE {selected} AND e.created_at >= {start} AND e.created_at < {end}"
 )
 _JOIN_PUT_BACK: Final = sql.SQL("LEFT JOIN put_back AS b ON b.chunk_id = e.import_chunk_id AND b.event_id = e.event_id")
 
@@ -41,32 +51,39 @@ def archive_rows(
     expected_digest: str | None,
     settings: Settings,
     advance: Advance,
-    seen: Mapping[str, int] = MappingProxyType({}),
+    seen: SelectedRows | None = None,
 ) -> Description:
     """Write the selected rows into the archive's folder, emptied before. Safe to run again after a kill.
 
-    `seen` says how many rows were selected a moment ago, by month: large months of no other rows are watched.
+    `seen` is what was selected a moment ago: large months of no other rows are watched, and while the rows are still
+    those, the server need not hash them once more.
     Raises TargetError when they are not the rows of `expected_digest`, which somebody looked at and confirmed.
     """
     selection = read_selection(archive.selection)
     clear_folder(archive.uri)
     pin_text_form(connection)
-    marks = watch(connection, map(month_table, find_large(connection, seen)))
+    marks = watch(connection, map(month_table, find_large(connection, seen.month_rows if seen else {})))
     with scratch_folder(settings) as scratch, snapshot(connection):
         columns = table_columns(connection)
-        selected = measure_rows(connection, selection, columns)
+        is_as_seen = seen is not None and count_by_day(connection, selection) == seen.days
+        selected = seen if seen and is_as_seen else measure_rows(connection, selection, columns)
         require_digest(selected.digest.text, expected_digest)
-        writer = ArchiveWriter(archive.uri, scratch, list(columns), settings.prune_chunk_rows)
-        source = _Source(connection, columns, selection.condition("e"), prepare_put_back(connection, selection))
+        writer = ArchiveWriter(archive.uri, scratch, columns)
+        is_putting_back = prepare_put_back(connection, selection)
+        source = _Source(connection, columns, selection.condition("e"), is_putting_back, settings.prune_chunk_rows)
+        snapshot_name = name_snapshot(connection)
+        written = {month: writer.write_month(month, source.chunks(month), advance) for month in sorted(selected.months)}
+        if written != selected.months and is_as_seen:  # somebody changed a row since
+            selected = measure_rows(connection, selection, columns)
+            require_digest(selected.digest.text, expected_digest)
         description = _describe(archive, columns, selected)
-        description.snapshot = name_snapshot(connection) or msgspec.UNSET
-        for month in sorted(selected.months):
-            written = writer.write_month(month, source.rows(month), advance)
-            if written != selected.months[month]:
-                raise ArchiveError(f"{archive.uri}: month {month}: {written.rows:,} rows written are not those counted")
-            whole = source.put_back_of[month] == 0 and is_whole(connection, month, written.rows)
+        description.snapshot = snapshot_name or msgspec.UNSET
+        for month, digest in sorted(selected.months.items()):
+            if written.get(month) != digest:
+                raise ArchiveError(f"{archive.uri}: month {month}: the rows written are not what the table holds")
+            whole = source.put_back_of[month] == 0 and is_whole(connection, month, digest.rows)
             mark = marks.get(month_table(month), msgspec.UNSET)
-            description.months.append(ArchivedMonth(month, written.rows, written.text, whole, mark))
+            description.months.append(ArchivedMonth(month, digest.rows, digest.text, whole, mark))
         description.objects = archive_objects(connection, archive.uri, selection, scratch, settings)
     description.days = sorted({day.isoformat() for day in selected.days} | source.put_back_days)
     description.put_back = sum(source.put_back_of.values())
@@ -118,31 +135,35 @@ class _Source:
     """The selected rows of a month as texts, with what each would put back."""
 
     def __init__(
-        self, connection: psycopg.Connection, columns: tuple[str, ...], selected: sql.Composable, is_putting_back: bool
+        self,
+        connection: psycopg.Connection,
+        columns: tuple[str, ...],
+        selected: sql.Composable,
+        is_putting_back: bool,
+        chunk_rows: int,
     ) -> None:
         self._connection, self._columns, self._selected = connection, columns, selected
-        self._is_putting_back = is_putting_back
+        self._is_putting_back, self._chunk_rows = is_putting_back, chunk_rows
         self.put_back_of: dict[str, int] = {}
         self.put_back_days: set[str] = set()
 
-    def rows(self, month: str) -> Iterator[tuple[Any, ...]]:
+    def chunks(self, month: str) -> Iterator[pa.Table]:
         self.put_back_of[month] = 0
         start, end = month_bounds(month)
-        copy = _COPY.format(
+        rows = _ROWS.format(
             columns=sql.SQL(", ").join(sql.Identifier("e", name) for name in self._columns),
-            row_hash=row_hash(self._columns, "e"),
             put_back=sql.SQL("b.put_back" if self._is_putting_back else "NULL"),
             join=_JOIN_PUT_BACK if self._is_putting_back else sql.SQL(""),
             selected=self._selected,
             start=sql.Literal(start),
             end=sql.Literal(end),
         )
-        with self._connection.cursor() as cursor, cursor.copy(copy) as rows:
-            for *values, digest, put_back in rows.rows():
-                if put_back is not None:
-                    self.put_back_of[month] += 1
-                    self.put_back_days.add(json.loads(put_back)["created_at"][:10])
-                yield (*values, bytes.fromhex(digest[2:]), put_back)
+        names = (*self._columns, PUT_BACK)
+        for chunk in one_ahead(copy_texts(self._connection, rows, names, self._chunk_rows)):
+            put_back = chunk[PUT_BACK].drop_null().to_pylist()
+            self.put_back_of[month] += len(put_back)
+            self.put_back_days.update(json.loads(row)["created_at"][:10] for row in put_back)
+            yield chunk
 
 
 def _describe(archive: Archive, columns: tuple[str, ...], selected: SelectedRows) -> Description:

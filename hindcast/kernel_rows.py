@@ -1,4 +1,4 @@
-"""Staged rows as the compiled kernel takes them: Arrow's own buffers."""
+"""Rows as the compiled kernel takes them: Arrow's own buffers."""
 
 from typing import Any, Final
 
@@ -13,12 +13,13 @@ TEXTS: Final = (*(name for name in CONTENT_FIELDS if name != "source"), "payload
 
 def to_buffers(staged: StagedRows) -> tuple[bytes, bytes, str, tuple[Any, ...]]:
     """Ids, times, source and texts of staged rows."""
-    texts = tuple(_text_buffers(staged.table[name]) for name in TEXTS)
+    texts = tuple(text_buffers(staged.table[name]) for name in TEXTS)
     ids = staged.id_matrix.tobytes()
     return ids, staged.microseconds.tobytes(), staged.source, texts
 
 
-def _text_buffers(column: pa.ChunkedArray) -> tuple[object, object, object | None, int]:
+def text_buffers(column: pa.ChunkedArray) -> tuple[object, object, object | None, int]:
+    """A column of texts as the kernel takes it."""
     array = as_array(column)
     validity, ends, data = array.buffers()
     # An array without rows, or with empty ones only, may come without buffers.

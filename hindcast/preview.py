@@ -1,7 +1,6 @@
 """Preview: what an undo would do, and to whom. Reads only."""
 
 import shlex
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
@@ -40,15 +39,11 @@ class Estimate:
 
 @dataclass
 class Preview:
-    """What an undo would do. `digest` is of the whole rows that are selected now."""
+    """What an undo would do."""
 
     selection: Selection
-    digest: str
-    rows: int
-    months: list[tuple[str, str, int]]  # month, event type, rows
-    days: int
+    selected: SelectedRows
     owners: list[Owner]
-    live_rows: int
     live_rows_kept: int
     put_back: int
     sample: list[dict[str, Any]]
@@ -64,12 +59,28 @@ class Preview:
         allow = ["--allow-overlap"] if self.overlaps else []
         return shlex.join(["hindcast", "rollback", *self.selection.options(), *allow, "--apply"])
 
-    def month_rows(self) -> dict[str, int]:
-        """Rows by month."""
-        rows: Counter[str] = Counter()
-        for month, _, count in self.months:
-            rows[month] += count
-        return dict(rows)
+    @property
+    def digest(self) -> str:
+        """Of the whole rows that are selected now."""
+        return self.selected.digest.text
+
+    @property
+    def rows(self) -> int:
+        return self.selected.rows
+
+    @property
+    def days(self) -> int:
+        return len(self.selected.days)
+
+    @property
+    def live_rows(self) -> int:
+        """Rows of the live platform that would go."""
+        return self.selected.live_rows
+
+    @property
+    def months(self) -> list[tuple[str, str, int]]:
+        """Month, event type and rows, in order."""
+        return self.selected.month_counts()
 
     def as_json(self) -> dict[str, Any]:
         """The preview for scripts."""
@@ -103,12 +114,8 @@ def make_preview(connection: psycopg.Connection, selection: Selection, settings:
         unfinished = find_unfinished(connection, selection)
         return Preview(
             selection=selection,
-            digest=selected.digest.text,
-            rows=selected.rows,
-            months=selected.month_counts(),
-            days=len(selected.days),
+            selected=selected,
             owners=owners,
-            live_rows=selected.live_rows,
             live_rows_kept=0 if selection.include_live else count_live(connection, selection, selected),
             put_back=count_put_back(connection, selection),
             sample=_take_sample(connection, selection),

@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from hindcast.archive import PUT_BACK, ROW_HASH, ArchivedChunk, Description, read_chunks, read_description
+from hindcast.archive import PUT_BACK, ArchivedChunk, Description, read_chunks, read_description
 from hindcast.archive_ledger import Archive, adopt_archive, find_archive, set_status
 from hindcast.archive_rows import Advance, scratch_folder
 from hindcast.archive_store import archive_prefix, join_location, list_folders
@@ -22,6 +22,7 @@ from hindcast.month_tables import month_bounds
 from hindcast.prune import Pace, no_pace
 from hindcast.retired import tidy_up
 from hindcast.row_digest import Digest, pin_text_form, row_hash
+from hindcast.row_texts import send_texts
 from hindcast.settings import Settings
 from hindcast.storage import is_s3
 from hindcast.whole_months import settle_months
@@ -104,19 +105,15 @@ def verify_restored(
                 present.superseded = len(find_derived(chunk).superseded(connection))
             found.add(present)
             if present.same == chunk.rows:
-                digest.add_hashes(chunk.values(ROW_HASH))  # the server compared each with the row's own
+                digest.add_hashes(chunk.hashes)  # the server compared each with the row's own
             advance(chunk.rows)
     return found, digest.text
 
 
 def _restore_chunk(connection: psycopg.Connection, description: Description, chunk: ArchivedChunk) -> int:
-    names = [*description.columns, PUT_BACK]
-    copy_in = sql.SQL("COPY restoring ({}, {}) FROM STDIN").format(_names(description), sql.Identifier(PUT_BACK))
     with connection.transaction():
         connection.execute("TRUNCATE restoring")
-        with connection.cursor() as cursor, cursor.copy(copy_in) as copy:
-            for values in zip(*(chunk.values(name) for name in names), strict=True):
-                copy.write_row(values)
+        send_texts(connection, "restoring", chunk.table.select([*description.columns, PUT_BACK]))
         if chunk.table[PUT_BACK].null_count < chunk.rows:
             connection.execute(
                 _TAKE_OUT.format(

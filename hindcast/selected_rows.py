@@ -19,6 +19,11 @@ _GROUPS = sql.SQL(
 )
 
 
+_COUNTS = sql.SQL(
+    "SELECT (created_at AT TIME ZONE 'UTC')::date, count(*) FROM analytics_events AS e WHERE {} GROUP BY 1"
+)
+
+
 @dataclass
 class SelectedRows:
     """What a selection takes: counts by day, by month and type, by chunk (None: the live platform), and digests."""
@@ -38,6 +43,11 @@ class SelectedRows:
         """Rows of the live platform among them."""
         return self.chunks[None]
 
+    @property
+    def month_rows(self) -> dict[str, int]:
+        """Rows by month."""
+        return {month: digest.rows for month, digest in self.months.items()}
+
     def month_counts(self) -> list[tuple[str, str, int]]:
         """Month, event type and rows, in order."""
         return [(month, kind, rows) for (month, kind), rows in sorted(self.types.items())]
@@ -55,6 +65,11 @@ def measure_rows(connection: psycopg.Connection, selection: Selection, columns: 
         found.months.setdefault(month, Digest()).add_sums(rows, high, low)
         found.digest.add_sums(rows, high, low)
     return found
+
+
+def count_by_day(connection: psycopg.Connection, selection: Selection) -> Counter[date]:
+    """Count the rows that are selected now, which takes a thirtieth of hashing them."""
+    return Counter(dict(connection.execute(_COUNTS.format(selection.condition("e"))).fetchall()))
 
 
 @contextlib.contextmanager

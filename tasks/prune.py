@@ -63,7 +63,7 @@ def archive_rows(
     """Write the selected rows to the archive, from one snapshot; refuse when they are not those expected."""
     progress = StepProgress("archive", seen.rows, "rows")
     with connect(url, settings) as connection:
-        description = archive_all(connection, archive, expected_digest, settings, progress.advance, seen.month_rows())
+        description = archive_all(connection, archive, expected_digest, settings, progress.advance, seen.selected)
     progress.finish()
     return description
 

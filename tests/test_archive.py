@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import msgspec
 import psycopg
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,8 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from undoing import JANUARY, begin_rollback, ignore, preview, rebuild_rollups, restore, roll_back, table_digest
 
 import hindcast.archive
+import hindcast.archive_rows
+import hindcast.row_texts
 from hindcast.archive import read_description
 from hindcast.archive_ledger import list_archives, open_archive
 from hindcast.archive_rows import archive_rows, verify_archive
@@ -22,6 +26,9 @@ from hindcast.database import connect
 from hindcast.embedded import EmbeddedServer
 from hindcast.errors import ArchiveError, TargetError
 from hindcast.row_digest import Digest, hash_row
+from hindcast.row_texts import copy_texts
+from hindcast.selected_rows import SelectedRows, measure_rows
+from hindcast.selection import Selection
 from hindcast.settings import load_settings
 from hindcast.storage import s3_client
 from hindcast.times import parse_time
@@ -56,9 +63,9 @@ def test_the_server_hashes_a_row_as_we_do(session: psycopg.Connection, values: l
 @given(st.lists(st.binary(min_size=16, max_size=16)))
 def test_a_digest_knows_no_order_and_adds_up(hashes: list[bytes]) -> None:
     whole, pieces = Digest(), Digest()
-    whole.add_hashes(hashes)
+    whole.add_hashes(b"".join(hashes))
     for value in sorted(hashes):
-        pieces.add_hashes([value])
+        pieces.add_hashes(value)
     assert whole == pieces and whole.rows == len(hashes)
 
 
@@ -99,7 +106,7 @@ def test_chunks_and_files_are_bounded(target: str, loaded: Import, monkeypatch: 
 
 
 def test_large_rows_make_smaller_chunks(target: str, loaded: Import, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hindcast.archive, "_CHUNK_CHARACTERS", 2_000)
+    monkeypatch.setattr(hindcast.row_texts, "_TABLE_BYTES", 2_000)
     files = read_description(begin_rollback(target, run=loaded.run.run_id).uri).files
     assert all(1 <= rows < 20 for file in files for rows in file.chunks)
 
@@ -121,6 +128,45 @@ def test_rows_that_changed_since_they_were_confirmed_are_refused(target: str, lo
         archive = open_archive(connection, seen.selection, "ab", settings)
         with pytest.raises(TargetError, match="changed since the preview was confirmed"):
             archive_rows(connection, archive, seen.digest, settings, ignore)
+
+
+def test_rows_that_changed_since_they_were_seen_are_hashed_again(
+    target: str, loaded: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, settings = preview(target, run=loaded.run.run_id), load_settings()
+    hashed: list[int] = []
+
+    def measure(connection: psycopg.Connection, selection: Selection, columns: tuple[str, ...]) -> SelectedRows:
+        hashed.append(1)
+        return measure_rows(connection, selection, columns)
+
+    monkeypatch.setattr(hindcast.archive_rows, "measure_rows", measure)
+    with connect(target, settings) as connection:
+        archive = open_archive(connection, seen.selection, "ab", settings)
+        assert archive_rows(connection, archive, seen.digest, settings, ignore, seen.selected).digest == seen.digest
+        assert not hashed
+        query(target, "UPDATE analytics_events SET user_id = 'x' WHERE export_line = 1")
+        changed = archive_rows(connection, archive, None, settings, ignore, seen.selected)
+        assert changed.digest == preview(target, run=loaded.run.run_id).digest != seen.digest and len(hashed) == 1
+        with pytest.raises(TargetError, match="changed since the preview was confirmed"):
+            archive_rows(connection, archive, seen.digest, settings, ignore, seen.selected)
+        query(target, "DELETE FROM analytics_events WHERE export_line = 2")
+        fewer = archive_rows(connection, archive, None, settings, ignore, seen.selected)
+        assert fewer.rows == 79 and len(hashed) == 3
+        verify_archive(connection, archive, settings, ignore)
+
+
+def test_rows_that_do_not_arrive_as_they_were_sent_stop_everything(
+    target: str, loaded: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(connection: psycopg.Connection, *arguments: Any) -> Iterator[pa.Table]:
+        for table in copy_texts(connection, *arguments):
+            position = table.column_names.index("user_id")
+            yield table.set_column(position, "user_id", pa.nulls(len(table), pa.string()))
+
+    monkeypatch.setattr(hindcast.archive_rows, "copy_texts", lose)
+    with pytest.raises(ArchiveError, match="month 2024-01: the rows written are not what the table holds"):
+        begin_rollback(target, run=loaded.run.run_id)
 
 
 def test_an_archive_that_is_not_what_the_table_holds_stops_everything(target: str, loaded: Import) -> None:

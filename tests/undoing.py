@@ -41,7 +41,7 @@ def begin_rollback(url: str, run: Any = None, window: str | None = None, **filte
     with connect(url, settings) as connection:
         archive = open_archive(connection, seen.selection, "ab", settings)
         if archive.status == "archiving":
-            archive_rows(connection, archive, None, settings, ignore, seen.month_rows())
+            archive_rows(connection, archive, None, settings, ignore, seen.selected)
         verify_archive(connection, archive, settings, ignore)
     return archive
 

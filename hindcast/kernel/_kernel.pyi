@@ -5,9 +5,10 @@ from typing import overload
 
 from hindcast.event import Event
 
-# Event ids, times (microseconds since 1970, 64 bits), the source, and the texts in the kernel's order, each as
-# (ends, data, validity, offset).
-StagedBuffers = tuple[bytes, bytes, str, tuple[tuple[object, object, object | None, int], ...]]
+# A column of texts: (ends, data, validity, offset).
+TextBuffers = tuple[object, object, object | None, int]
+# Event ids, times (microseconds since 1970, 64 bits), the source, and the texts in the kernel's order.
+StagedBuffers = tuple[bytes, bytes, str, tuple[TextBuffers, ...]]
 
 class Lines(Sequence[bytes]):
     """Lines of a block, without their ends, made into objects when asked for; slices and views share the block."""
@@ -103,6 +104,12 @@ def sum(rows: StagedBuffers, seed: int, /) -> int | None:
     """The sum of the rows' hashes as PostgreSQL has them (see sums.h), modulo 2^64; None when a row is not plain.
 
     The seed is below 2^63: PostgreSQL's is signed.
+    """
+
+def hash_rows(texts: tuple[TextBuffers, ...], rows: int, /) -> bytes:
+    """The hashes of whole rows by `hindcast.row_digest`, 16 bytes each, given as texts of their columns.
+
+    Raises ValueError when a column has fewer rows.
     """
 
 def canonical(text: bytes, /) -> bytes | None:

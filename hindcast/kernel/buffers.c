@@ -4,6 +4,10 @@ static int get_texts(PyObject *tuple, Py_buffer views[3], ArrowTexts *texts) {
     PyObject *ends, *data, *validity;
     Py_ssize_t offset;
     if (!PyArg_ParseTuple(tuple, "OOOn", &ends, &data, &validity, &offset)) return -1;
+    if (offset < 0 || offset > INT32_MAX) {
+        PyErr_Format(PyExc_ValueError, "an offset of %zd", offset);
+        return -1;
+    }
     if (PyObject_GetBuffer(ends, &views[0], PyBUF_SIMPLE) || PyObject_GetBuffer(data, &views[1], PyBUF_SIMPLE)) return -1;
     if (validity != Py_None && PyObject_GetBuffer(validity, &views[2], PyBUF_SIMPLE)) return -1;
     *texts = (ArrowTexts){views[0].buf, views[1].buf, views[2].buf, (size_t)offset};
@@ -48,4 +52,33 @@ void release_staged(StagedBuffers *buffers) {
     for (int n = 0; n < 2; n++) PyBuffer_Release(&buffers->fixed[n]);
     for (int n = 0; n < TEXT_COLUMNS; n++)
         for (int k = 0; k < 3; k++) PyBuffer_Release(&buffers->texts[n][k]);
+}
+
+int get_columns(PyObject *tuple, size_t rows, Columns *columns) {
+    size_t width = (size_t)PyTuple_GET_SIZE(tuple);
+    *columns = (Columns){0, PyMem_Calloc(width + 1, sizeof(ArrowTexts)), PyMem_Calloc(width + 1, sizeof(Py_buffer[3]))};
+    if (!columns->texts || !columns->views) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (; columns->width < width; columns->width++) {
+        size_t n = columns->width;
+        if (get_texts(PyTuple_GET_ITEM(tuple, n), columns->views[n], &columns->texts[n])) {
+            columns->width++; /* of its buffers some may be held */
+            return -1;
+        }
+        if (!are_within(columns->views[n], &columns->texts[n], rows)) {
+            columns->width++;
+            PyErr_SetString(PyExc_ValueError, "a column of fewer rows");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void release_columns(Columns *columns) {
+    for (size_t n = 0; columns->views && n < columns->width; n++)
+        for (int k = 0; k < 3; k++) PyBuffer_Release(&columns->views[n][k]);
+    PyMem_Free(columns->texts);
+    PyMem_Free(columns->views);
 }

@@ -16,4 +16,15 @@ typedef struct {
 int get_staged(PyObject *rows, StagedBuffers *buffers);
 void release_staged(StagedBuffers *buffers);
 
+/* Any number of columns of texts. */
+typedef struct {
+    size_t width;
+    ArrowTexts *texts;
+    Py_buffer (*views)[3];
+} Columns;
+
+/* Of a tuple of columns of so many rows; the same promises. */
+int get_columns(PyObject *tuple, size_t rows, Columns *columns);
+void release_columns(Columns *columns);
+
 #endif

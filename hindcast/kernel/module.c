@@ -5,6 +5,7 @@
 #include "builder.h"
 #include "buffers.h"
 #include "lines.h"
+#include "row_texts.h"
 #include "sender.h"
 #include "sha256.h"
 #include "sums.h"
@@ -60,6 +61,30 @@ done:
     return result;
 }
 
+static PyObject *hash_rows(PyObject *module, PyObject *arguments) {
+    (void)module;
+    PyObject *texts, *result = NULL;
+    Py_ssize_t rows;
+    Columns columns = {0};
+    if (!PyArg_ParseTuple(arguments, "O!n", &PyTuple_Type, &texts, &rows)) return NULL;
+    if (rows < 0 || rows > INT32_MAX) return PyErr_Format(PyExc_ValueError, "%zd rows", rows);
+    if (get_columns(texts, (size_t)rows, &columns)) goto done;
+    result = PyBytes_FromStringAndSize(NULL, ROW_HASH_BYTES * rows);
+    if (!result) goto done;
+    uint8_t *hashes = (uint8_t *)PyBytes_AS_STRING(result);
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hash_row_texts(columns.texts, columns.width, (size_t)rows, hashes);
+    Py_END_ALLOW_THREADS
+    if (status) {
+        Py_CLEAR(result);
+        PyErr_NoMemory();
+    }
+done:
+    release_columns(&columns);
+    return result;
+}
+
 static PyObject *canonical(PyObject *module, PyObject *arguments) {
     (void)module;
     Py_buffer text;
@@ -97,6 +122,7 @@ static PyMethodDef functions[] = {
     {"cut", cut_lines, METH_VARARGS, NULL},
     {"match", match, METH_VARARGS, NULL},
     {"sum", sum, METH_VARARGS, NULL},
+    {"hash_rows", hash_rows, METH_VARARGS, NULL},
     {"canonical", canonical, METH_VARARGS, NULL},
     {"digest", digest, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
