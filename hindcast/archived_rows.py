@@ -1,14 +1,14 @@
 """Archived rows beside the table: which of a chunk's rows are there now, and whether they still say the same."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 
-from hindcast.archive import PUT_BACK, ROW_HASH, ArchivedChunk
-from hindcast.row_digest import row_hash
+from hindcast.archive import PUT_BACK, ArchivedChunk
+from hindcast.row_digest import HASH_BYTES, row_hash
 
 NAMED_ROWS: Final = 50
 
@@ -75,12 +75,20 @@ def look_up_by_key(connection: psycopg.Connection) -> None:
 
 def key_parameters(chunk: ArchivedChunk) -> dict[str, Any]:
     """The parameters of `KEYS` and `ON_KEY`."""
-    times = chunk.values("created_at")
+    times, digits = chunk.values("created_at"), chunk.hashes.hex()
+    is_putting_back = chunk.table[PUT_BACK].null_count < chunk.rows
     return {
-        "ids": chunk.values("event_id"),
-        "times": times,
-        "hashes": chunk.values(ROW_HASH),
-        "put_back": chunk.values(PUT_BACK),
+        "ids": _as_literal(chunk.values("event_id")),
+        "times": _as_literal(times),
+        "hashes": _as_literal(
+            rf"\\x{digits[at : at + 2 * HASH_BYTES]}" for at in range(0, len(digits), 2 * HASH_BYTES)
+        ),
+        "put_back": chunk.values(PUT_BACK) if is_putting_back else f"{{{','.join(['NULL'] * chunk.rows)}}}",
         "first": min(times),  # texts of one form, and all of one month
         "last": max(times),
     }
+
+
+def _as_literal(values: Iterable[str]) -> str:
+    """PostgreSQL's text of an array of values that need no escapes. To adapt a list takes longer than looking it up."""
+    return '{"' + '","'.join(values) + '"}'

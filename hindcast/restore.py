@@ -13,7 +13,7 @@ from hindcast.archive import PUT_BACK, ArchivedChunk, Description, read_chunks, 
 from hindcast.archive_ledger import Archive, adopt_archive, find_archive, set_status
 from hindcast.archive_rows import Advance, scratch_folder
 from hindcast.archive_store import archive_prefix, join_location, list_folders
-from hindcast.archived_objects import commit_restored, restore_objects
+from hindcast.archived_objects import commit_restored, read_index, restore_objects
 from hindcast.archived_rows import Presence, compare_chunk, look_up_by_key
 from hindcast.database import add_months
 from hindcast.derived_restore import find_derived
@@ -80,11 +80,16 @@ def restore_rows(
             "CREATE TEMP TABLE IF NOT EXISTS restoring AS SELECT {}, NULL::text AS {} FROM analytics_events LIMIT 0"
         ).format(_names(description), sql.Identifier(PUT_BACK))
     )
-    inserted = 0
+    # Once a row was there, each is looked for. Objects are committed with what is looked for.
+    inserted, is_absent = 0, not read_index(description, archive.uri)
     with scratch_folder(settings) as scratch:
         restore_objects(connection, description, archive.uri, scratch, settings)
         for chunk in read_chunks(description, archive.uri, scratch):
-            inserted += _restore_chunk(connection, description, chunk)
+            is_plain = chunk.table[PUT_BACK].null_count == chunk.rows
+            if is_absent and is_plain:
+                is_absent = _copy_chunk(connection, description, chunk)
+            is_copied = is_absent and is_plain
+            inserted += chunk.rows if is_copied else _restore_chunk(connection, description, chunk)
             advance(chunk.rows)
             pace(chunk.rows, chunk.size_bytes)
     return inserted
@@ -108,6 +113,20 @@ def verify_restored(
                 digest.add_hashes(chunk.hashes)  # the server compared each with the row's own
             advance(chunk.rows)
     return found, digest.text
+
+
+def _copy_chunk(connection: psycopg.Connection, description: Description, chunk: ArchivedChunk) -> bool:
+    """Copy a chunk straight into the table, in half the time; False, with nothing done, when a row is there."""
+    derived = find_derived(chunk)
+    try:
+        with connection.transaction():
+            if derived.superseded(connection):
+                return False
+            send_texts(connection, "analytics_events", chunk.table.select(description.columns))
+            derived.remember(connection, [])
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True
 
 
 def _restore_chunk(connection: psycopg.Connection, description: Description, chunk: ArchivedChunk) -> int:
