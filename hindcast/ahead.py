@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 
-from hindcast.manifest import Chunk, group_chunks, place_chunks
+from hindcast.manifest import Chunk, iter_groups, place_chunks
 from hindcast.staging import Segment
 
 
@@ -34,28 +34,20 @@ class ChunksAhead:
 
     def batches(self, rows: int, most_bytes: int) -> Iterator[tuple[Chunk, ...]]:
         """Batches in order, waiting for each; ends after the last, or when there will be no further whole one."""
-        given = 0
-        while True:
-            chunks, is_all = self._wait_beyond(given, rows, most_bytes)
-            groups = group_chunks(chunks, range(given, len(chunks)), rows, most_bytes)
-            whole = groups if is_all else groups[:-1]
-            for group in whole:
-                given += len(group)
-                yield tuple(chunks[number] for number in group)
-            if is_all or not whole:
-                return
+        try:
+            yield from iter_groups(place_chunks(self._wait_for_each()), rows, most_bytes)
+        except _BrokenOff:
+            return
 
-    def _wait_beyond(self, given: int, rows: int, most_bytes: int) -> tuple[list[Chunk], bool]:
-        """The chunks so far, once they make a batch beyond those given; and whether they are all."""
-        with self._changed:
-            while True:
-                chunks, is_all = self._chunks_so_far()
-                is_whole = len(group_chunks(chunks, range(given, len(chunks)), rows, most_bytes)) > 1
-                if is_all or is_whole or self._is_over:
-                    return chunks, is_all
-                self._changed.wait()
+    def _wait_for_each(self) -> Iterator[Segment]:
+        for number in range(len(self._segments)):
+            with self._changed:
+                self._changed.wait_for(lambda: self._segments[number] is not None or self._is_over)  # noqa: B023
+                segment = self._segments[number]
+            if segment is None:
+                raise _BrokenOff
+            yield segment
 
-    def _chunks_so_far(self) -> tuple[list[Chunk], bool]:
-        first = next((n for n, segment in enumerate(self._segments) if segment is None), len(self._segments))
-        known = [segment for segment in self._segments[:first] if segment]
-        return place_chunks(known), len(known) == len(self._segments)
+
+class _BrokenOff(Exception):
+    """The next segment will not come."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -82,7 +82,7 @@ def seal_manifest(
     """
     segments = [_require(folder, number) for number in segment_numbers]
     line_bases, part_lines = _count_lines(segments)
-    chunks = place_chunks(segments)
+    chunks = list(place_chunks(segments))
     places = [ChunkPlace(chunk.segment, chunk.staged_as.row_group, chunk.staged_as.staged) for chunk in chunks]
     # By a worker: Great Expectations holds this interpreter. But not by one that might have to fetch all chunks.
     run_near = map_here if is_kept() else run
@@ -113,14 +113,14 @@ def seal_manifest(
     return manifest
 
 
-def place_chunks(segments: Sequence[Segment]) -> list[Chunk]:
-    """The chunks of an export's first segments, in its order, as if they repeated nothing."""
-    line_bases, _ = _count_lines(segments)
-    staged = [(segment, chunk) for segment in segments for chunk in segment.chunks]
-    return [
-        Chunk(number, segment.part, segment.number, line_bases[segment.number], 0, 0, chunk)
-        for number, (segment, chunk) in enumerate(staged)
-    ]
+def place_chunks(segments: Iterable[Segment]) -> Iterator[Chunk]:
+    """Yield the chunks of an export's first segments, in its order, as if they repeated nothing."""
+    number, lines = 0, Counter[str]()
+    for segment in segments:
+        for chunk in segment.chunks:
+            yield Chunk(number, segment.part, segment.number, lines[segment.part], 0, 0, chunk)
+            number += 1
+        lines[segment.part] += segment.lines
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -150,18 +150,23 @@ def group_chunks(
 
     With `most_bytes` a group also ends where its records were about so many bytes in the export, decompressed.
     """
-    groups: list[tuple[int, ...]] = []
-    waiting: list[int] = []
+    groups = iter_groups((chunks[number] for number in numbers), rows, most_bytes)
+    return [tuple(chunk.number for chunk in group) for group in groups]
+
+
+def iter_groups(chunks: Iterable[Chunk], rows: int, most_bytes: int | None = None) -> Iterator[tuple[Chunk, ...]]:
+    """Yield the groups of `group_chunks`, each as soon as it is whole, the last when there are no more chunks."""
+    waiting: list[Chunk] = []
     held, size = 0, 0
-    for number in numbers:
-        waiting.append(number)
-        staged = chunks[number].staged_as
-        held += staged.records
-        size += staged.last_byte - staged.first_byte
+    for chunk in chunks:
+        waiting.append(chunk)
+        held += chunk.staged_as.records
+        size += chunk.staged_as.last_byte - chunk.staged_as.first_byte
         if held >= rows or (most_bytes is not None and size >= most_bytes):
-            groups.append(tuple(waiting))
+            yield tuple(waiting)
             waiting, held, size = [], 0, 0
-    return [*groups, tuple(waiting)] if waiting else groups
+    if waiting:
+        yield tuple(waiting)
 
 
 def deal_chunks(groups: Sequence[tuple[int, ...]], hands: int) -> list[tuple[int, ...]]:

@@ -5,6 +5,7 @@ import hashlib
 import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hindcast.canonical import encode_value
 from hindcast.errors import ConfigurationError, ExportError
 from hindcast.event import IDENTITY_VERSION
 from hindcast.export import DAMAGE, Bounds, Part, find_parts, open_part
+from hindcast.fingerprints import file_state
 from hindcast.formats import detect_format, find_format
 from hindcast.formats.base import read_options
 from hindcast.objects.store import bucket_of
@@ -181,9 +183,15 @@ def load_plan(folder: Path) -> Plan:
     if is_kept() and not path.exists():
         follow_plan(folder)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Plan)
+        return _decode_plan(path, file_state(path.stat()))
     except FileNotFoundError:
         raise ExportError(f"{folder}: holds no staged export any more; run the backfill again to stage it") from None
+
+
+@lru_cache(maxsize=2)
+def _decode_plan(path: Path, state: tuple[int, ...]) -> Plan:
+    # An export of thousands of files has each of them in its plan, and each of them asks for the plan.
+    return msgspec.json.decode(path.read_bytes(), type=Plan)
 
 
 def check_unchanged(plan: Plan) -> None:

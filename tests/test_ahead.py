@@ -31,7 +31,7 @@ def test_the_batches_are_those_of_the_sealed_manifest(chunks: list[list[int]], r
     adding.start()
     found = list(ahead.batches(rows, 10**9))
     adding.join()
-    whole = place_chunks(segments)
+    whole = list(place_chunks(segments))
     assert [tuple(chunk.number for chunk in batch) for batch in found] == group_chunks(whole, range(len(whole)), rows)
     assert [chunk for batch in found for chunk in batch] == whole
 
