@@ -63,14 +63,16 @@ def describe_url(url: str) -> str:
 
 @contextlib.contextmanager
 def connect(url: str, settings: Settings, autocommit: bool = True) -> Iterator[psycopg.Connection]:
-    """A session with UTC, our timeouts and search path. Faults of the database come out as ours."""
+    """A session with UTF-8, UTC, our timeouts and search path. Faults of the database come out as ours."""
     with (
         translated(url),
         psycopg.connect(url, autocommit=True, application_name="hindcast", connect_timeout=10, **_ALIVE) as connection,
     ):
-        # Not as start-up options, which poolers refuse, also in session mode.
+        # Not as start-up options, which poolers refuse, also in session mode. Rows come and go as bytes of UTF-8,
+        # whatever the database's encoding or PGCLIENTENCODING would have.
         connection.execute(
-            "SELECT set_config('timezone', 'UTC', false), set_config('search_path', 'public', false),"
+            "SELECT set_config('client_encoding', 'UTF8', false),"
+            " set_config('timezone', 'UTC', false), set_config('search_path', 'public', false),"
             " set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
             (str(settings.lock_timeout_ms), str(settings.statement_timeout_ms)),
         )

@@ -80,6 +80,21 @@ def test_hostile_text_survives_archive_and_restore(target: str, loaded: Import) 
     assert table_digest(target) == before
 
 
+def test_another_client_encoding_changes_nothing(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    events = [make_event(n, user_agent="Zürich é") for n in range(20)]
+    loaded = load(target, write_export(tmp_path / "h.jsonl", events))
+    monkeypatch.delenv("PGCLIENTENCODING")
+    assert query(target, "SELECT DISTINCT user_agent FROM analytics_events") == [("Zürich é",)]
+    rebuild_rollups(target)
+    before = table_digest(target)
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    report = roll_back(target, run=loaded.run.run_id)
+    restore(target, report["archive"])
+    monkeypatch.delenv("PGCLIENTENCODING")
+    assert report["deleted"] == 20 and table_digest(target) == before
+
+
 def test_columns_of_an_adopted_table_are_archived_too(target: str, loaded: Import) -> None:
     query(
         target,
