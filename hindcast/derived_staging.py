@@ -1,4 +1,4 @@
-"""Staging what events give rise to: candidates, beside the segment's events, one row group a chunk.
+"""Staging what events give rise to: candidates, beside the segment's events, a record batch a chunk.
 
 Only formats that derive events have such a file. Which candidates count is decided when the manifest is sealed.
 """
@@ -13,18 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hindcast.canonical import encode_value
-from hindcast.errors import ExportError
 from hindcast.event import Event
 from hindcast.event_columns import EventColumns
 from hindcast.formats.base import Format
 from hindcast.formats.derived_events import Derived
 from hindcast.staged_files import fetch_staged, keep_staged
-from hindcast.staging import SCHEMA, StagedChunk, segment_path
+from hindcast.staging import SCHEMA, ChunkWriter, StagedChunk, read_written, segment_path
 from hindcast.times import from_microseconds
 
 # `state` is canonical JSON, null for what is made once.
 CANDIDATE_SCHEMA: Final = SCHEMA.append(pa.field("key", pa.binary(16))).append(pa.field("state", pa.string()))
-SUFFIX: Final = "derived.parquet"
+SUFFIX: Final = "derived.arrow"
 
 
 class DerivedStager:
@@ -35,7 +34,7 @@ class DerivedStager:
         self._source, self._options = module.NAME, options
         self._path = segment_path(folder, number, SUFFIX)
         self._aside = segment_path(folder, number, f"derived-new-{os.getpid()}")
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: ChunkWriter | None = None
         self._groups = 0
         self._begin_chunk()
 
@@ -65,9 +64,8 @@ class DerivedStager:
         states = [None if d.state is None else encode_value(d.state).decode() for d, _, _ in found]
         table = table.append_column("key", keys).append_column("state", pa.array(states, pa.string()))
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._aside, CANDIDATE_SCHEMA, compression="lz4", write_statistics=False)
-        self._writer.write_table(table, row_group_size=len(found))
-        chunk.derived_group, chunk.derived = self._groups, len(found)
+            self._writer = ChunkWriter(self._aside, CANDIDATE_SCHEMA)
+        chunk.derived_group, chunk.derived = self._writer.write(table), len(found)
         self._groups += 1
         if chunk.first_at is None:  # no event of its own
             chunk.first_at, chunk.last_at = map(from_microseconds, columns.time_range())
@@ -97,12 +95,7 @@ class DerivedStager:
 
 def read_candidates(folder: Path, segment: int, group: int, columns: list[str] | None = None) -> pa.Table:
     """The candidates of one chunk, in file order; lines are within the segment."""
-    path = fetch_staged(segment_path(folder, segment, SUFFIX))
-    try:
-        with pq.ParquetFile(path) as file:
-            return file.read_row_group(group, columns=columns, use_threads=False)
-    except FileNotFoundError:
-        raise ExportError(f"{path.name}: derived events are gone; run the backfill again to stage them") from None
+    return read_written(fetch_staged(segment_path(folder, segment, SUFFIX)), CANDIDATE_SCHEMA, group, columns)
 
 
 CHOSEN_SCHEMA: Final = pa.schema(

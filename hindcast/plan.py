@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from hindcast.canonical import encode_value
+from hindcast.derived_staging import SUFFIX
 from hindcast.errors import ConfigurationError, ExportError
 from hindcast.event import IDENTITY_VERSION
 from hindcast.export import DAMAGE, Bounds, Part, find_parts, open_part
@@ -112,6 +113,8 @@ def make_plan(request: Request, settings: Settings, now: datetime) -> Plan:
         "staged_as": EVENTS_SUFFIX,
         "pii_key": fingerprint_secret(settings),
     }
+    if hasattr(find_format(name), "derive"):
+        facts["derived_as"] = SUFFIX
     if name == "llm_analytics":
         facts |= {"bucket": bucket_of(settings), "inline_bytes": settings.llm_inline_bytes}
     return Plan(
