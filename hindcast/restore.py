@@ -86,10 +86,9 @@ def restore_rows(
         restore_objects(connection, description, archive.uri, scratch, settings)
         for chunk in read_chunks(description, archive.uri, scratch):
             is_plain = chunk.table[PUT_BACK].null_count == chunk.rows
-            if is_absent and is_plain:
-                is_absent = _copy_chunk(connection, description, chunk)
-            is_copied = is_absent and is_plain
-            inserted += chunk.rows if is_copied else _restore_chunk(connection, description, chunk)
+            copied = _copy_chunk(connection, description, chunk) if is_absent and is_plain else None
+            is_absent &= copied is not None or not is_plain
+            inserted += _restore_chunk(connection, description, chunk) if copied is None else copied
             advance(chunk.rows)
             pace(chunk.rows, chunk.size_bytes)
     return inserted
@@ -115,18 +114,18 @@ def verify_restored(
     return found, digest.text
 
 
-def _copy_chunk(connection: psycopg.Connection, description: Description, chunk: ArchivedChunk) -> bool:
-    """Copy a chunk straight into the table, in half the time; False, with nothing done, when a row is there."""
+def _copy_chunk(connection: psycopg.Connection, description: Description, chunk: ArchivedChunk) -> int | None:
+    """Copy a chunk straight into the table, which takes less time; None, with nothing done, when a row is there."""
     derived = find_derived(chunk)
     try:
         with connection.transaction():
             if derived.superseded(connection):
-                return False
-            send_texts(connection, "analytics_events", chunk.table.select(description.columns))
+                return None
+            copied = send_texts(connection, "analytics_events", chunk.table.select(description.columns))
             derived.remember(connection, [])
+            return copied
     except psycopg.errors.UniqueViolation:
-        return False
-    return True
+        return None
 
 
 def _restore_chunk(connection: psycopg.Connection, description: Description, chunk: ArchivedChunk) -> int:

@@ -37,13 +37,15 @@ def copy_texts(
             yield _parse(some, names)
 
 
-def send_texts(connection: psycopg.Connection, table: str, rows: pa.Table) -> None:
-    """COPY rows into the columns of a table that are named as theirs."""
+def send_texts(connection: psycopg.Connection, table: str, rows: pa.Table) -> int:
+    """COPY rows into the columns of a table that are named as theirs; returns how many the server took."""
     sink = io.BytesIO()
     csv.write_csv(rows, sink, _WRITTEN)
     columns = sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
-    with connection.cursor() as cursor, cursor.copy(_COPY_IN.format(sql.Identifier(table), columns)) as copy:
-        copy.write(sink.getbuffer())
+    with connection.cursor() as cursor:
+        with cursor.copy(_COPY_IN.format(sql.Identifier(table), columns)) as copy:
+            copy.write(sink.getbuffer())
+        return cursor.rowcount
 
 
 def hash_rows(columns: Sequence[pa.ChunkedArray]) -> bytes:

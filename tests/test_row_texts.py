@@ -57,7 +57,7 @@ def test_rows_come_back_as_they_are(session: psycopg.Connection, rows: list[tupl
     columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
     with session.transaction(force_rollback=True):
         session.execute(sql.SQL("CREATE TEMP TABLE sent (number serial, {})").format(columns))
-        send_texts(session, "sent", pa.table(as_columns(rows), names))
+        assert send_texts(session, "sent", pa.table(as_columns(rows), names)) == len(rows)
         assert [row[1:] for row in session.execute("SELECT * FROM sent ORDER BY number").fetchall()] == rows
 
 
