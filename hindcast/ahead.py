@@ -42,8 +42,8 @@ class ChunksAhead:
     def _wait_for_each(self) -> Iterator[Segment]:
         for number in range(len(self._segments)):
             with self._changed:
-                self._changed.wait_for(lambda: self._segments[number] is not None or self._is_over)  # noqa: B023
-                segment = self._segments[number]
+                while (segment := self._segments[number]) is None and not self._is_over:
+                    self._changed.wait()
             if segment is None:
                 raise _BrokenOff
             yield segment

@@ -4,7 +4,7 @@ They travel as CSV, in which nothing and an empty text differ: a text that is em
 """
 
 import io
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Final
 
 import psycopg
@@ -32,9 +32,18 @@ def copy_texts(
 
     None has more rows than `most_rows`, nor many more bytes than 64 MiB. Raises ArchiveError when rows cannot be read.
     """
-    with connection.cursor() as cursor, cursor.copy(_COPY_OUT.format(query)) as lines:
-        for some in _gather(lines, most_rows):
-            yield _parse(some, names)
+    data, count = bytearray(), 0
+    with connection.cursor() as cursor, cursor.copy(_COPY_OUT.format(query)) as rows:
+        for row in rows:  # the server sends a row a message
+            data += row
+            count += 1
+            if count >= most_rows or len(data) >= _TABLE_BYTES:
+                table = _parse(data, count, names)
+                data, count = bytearray(), 0  # not held while the table is being worked on
+                yield table
+                del table
+    if count:
+        yield _parse(data, count, names)
 
 
 def send_texts(connection: psycopg.Connection, table: str, rows: pa.Table) -> int:
@@ -55,22 +64,7 @@ def hash_rows(columns: Sequence[pa.ChunkedArray]) -> bytes:
     return b"".join(map(hash_row, zip(*(column.to_pylist() for column in columns), strict=True)))
 
 
-def _gather(lines: psycopg.Copy, most_rows: int) -> Iterator[list[bytes]]:
-    """The server sends a row a message."""
-    some: list[bytes] = []
-    size = 0
-    for line in lines:
-        some.append(bytes(line))
-        size += len(line)
-        if len(some) >= most_rows or size >= _TABLE_BYTES:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
-
-
-def _parse(rows: Sequence[bytes], names: Sequence[str]) -> pa.Table:
-    data = b"".join(rows)
+def _parse(data: bytes | bytearray, count: int, names: Sequence[str]) -> pa.Table:
     texts = csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()),
         null_values=[""],
@@ -83,6 +77,6 @@ def _parse(rows: Sequence[bytes], names: Sequence[str]) -> pa.Table:
         table = csv.read_csv(pa.py_buffer(data), whole, _PARSED, texts)
     except pa.ArrowInvalid as error:
         raise ArchiveError(f"rows of the table cannot be read: {error}") from error
-    if len(table) != len(rows):
-        raise ArchiveError(f"the table sent {len(rows):,} rows, {len(table):,} were read of them")
+    if len(table) != count:
+        raise ArchiveError(f"the table sent {count:,} rows, {len(table):,} were read of them")
     return table

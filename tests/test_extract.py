@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zstandard
 from loading import InProcess, make_event, stage, write_export
@@ -184,6 +185,13 @@ def test_a_worker_killed_while_it_stages_leaves_no_half_segment(tmp_path: Path) 
     assert not segment_path(folder, 7, "arrow").exists()
     assert load_plan(folder) == plan
     assert load_manifest(folder).seal == expected.seal
+
+
+def test_a_plan_is_decoded_once_until_it_is_another(export: Path) -> None:
+    plan, folder, _ = stage(export)
+    assert load_plan(folder) is load_plan(folder)
+    (folder / "plan.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(plan, tenant="another")))
+    assert load_plan(folder).tenant == "another"
 
 
 def test_an_error_while_staging_leaves_nothing_behind(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,4 +106,4 @@ def test_a_row_longer_than_a_table_is_a_table(session: psycopg.Connection, monke
 def test_rows_that_cannot_be_read_are_told() -> None:
     for data, said in ((b"a,b\n", "cannot be read"), (b"a\nb\n", "sent 1 rows, 2 were read"), (b"\xff\n", "cannot")):
         with pytest.raises(ArchiveError, match=said):
-            hindcast.row_texts._parse([data], ["one"])
+            hindcast.row_texts._parse(data, 1, ["one"])

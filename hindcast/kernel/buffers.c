@@ -56,19 +56,14 @@ void release_staged(StagedBuffers *buffers) {
 
 int get_columns(PyObject *tuple, size_t rows, Columns *columns) {
     size_t width = (size_t)PyTuple_GET_SIZE(tuple);
-    *columns = (Columns){0, PyMem_Calloc(width + 1, sizeof(ArrowTexts)), PyMem_Calloc(width + 1, sizeof(Py_buffer[3]))};
+    *columns = (Columns){width, PyMem_Calloc(width + 1, sizeof(ArrowTexts)), PyMem_Calloc(width + 1, sizeof(Py_buffer[3]))};
     if (!columns->texts || !columns->views) {
         PyErr_NoMemory();
         return -1;
     }
-    for (; columns->width < width; columns->width++) {
-        size_t n = columns->width;
-        if (get_texts(PyTuple_GET_ITEM(tuple, n), columns->views[n], &columns->texts[n])) {
-            columns->width++; /* of its buffers some may be held */
-            return -1;
-        }
+    for (size_t n = 0; n < width; n++) {
+        if (get_texts(PyTuple_GET_ITEM(tuple, n), columns->views[n], &columns->texts[n])) return -1;
         if (!are_within(columns->views[n], &columns->texts[n], rows)) {
-            columns->width++;
             PyErr_SetString(PyExc_ValueError, "a column of fewer rows");
             return -1;
         }

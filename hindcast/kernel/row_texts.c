@@ -40,7 +40,7 @@ static int write_row(const ArrowTexts *columns, size_t width, size_t number, Byt
 int hash_row_texts(const ArrowTexts *columns, size_t width, size_t rows, uint8_t *hashes) {
     Bytes row = {0};
     int status = 0;
-    for (size_t n = 0; n < rows && !status; n++) {
+    for (size_t n = 0; n < rows; n++) {
         uint8_t whole[32];
         status = write_row(columns, width, n, &row);
         if (status) break;
