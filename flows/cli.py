@@ -19,8 +19,8 @@ from flows.cli_preflight import preflight
 from flows.cli_s3_keys import s3_keys
 from flows.cli_undo import archives, restore, rollback
 from flows.cli_up import up
-from flows.terminal import FormatName, load_settings, prepared, show_progress, show_report
-from hindcast.errors import ConfigurationError, ExportError, RunFailed
+from flows.terminal import FormatName, call_flow, load_settings, prepared, show_progress, show_report
+from hindcast.errors import ExportError, RunFailed
 from hindcast.importing import without_collections
 
 
@@ -175,23 +175,12 @@ def run_flow(flow: Any, parameters: dict[str, Any], is_verbose: bool, is_json: b
             warm_up_gates()
             await_private_server()
             with show_progress(is_json):
-                path = _call(flow, {name: value for name, value in parameters.items() if value is not None})
+                path = call_flow(flow, {name: value for name, value in parameters.items() if value is not None})
     except RunFailed as error:
         show_report(Path(error.report_path), is_json, is_verbose)
         click.echo(f"hindcast: {error}", err=True)
         sys.exit(error.exit_code)
     show_report(Path(path), is_json, is_verbose)
-
-
-def _call(flow: Any, parameters: dict[str, Any]) -> Any:
-    """Call a flow; what its form would refuse is told as the slip that it is."""
-    from prefect.exceptions import ParameterTypeError
-
-    try:
-        return flow(**parameters)
-    except ParameterTypeError as error:
-        refused = [line.removeprefix(" - ") for line in str(error).splitlines()[1:]]
-        raise ConfigurationError("; ".join(f"--{line}" for line in refused) + " (see --help)") from None
 
 
 def _check_early(file: str, window: str | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from flows.terminal import fail, load_settings, prepared, show_progress
+from flows.terminal import call_flow, fail, load_settings, prepared, show_progress
 from hindcast.importing import without_collections
 
 
@@ -74,7 +74,7 @@ def restore(archive: str, operator: str | None, verbose: bool, is_json: bool) ->
         place = archive if archive.startswith("s3://") or "/" not in archive else str(Path(archive).absolute())
         await_private_server()
         with show_progress(is_json):
-            report = flow(place, operator)
+            report = call_flow(flow, {"archive": place, "operator": operator})
         click.echo(json.dumps(report, default=str) if is_json else render_restore(report))
 
 
@@ -123,5 +123,5 @@ def _apply(parameters: dict[str, Any], is_verbose: bool, is_json: bool) -> None:
         await_private_server()
         with show_progress(is_json):
             given = {name: value for name, value in parameters.items() if value is not None}
-            report = flow(**given, mode="apply", confirm="given")
+            report = call_flow(flow, given | {"mode": "apply", "confirm": "given"})
         click.echo(json.dumps(report, default=str) if is_json else render_rollback(report))

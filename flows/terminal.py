@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.interrupt import INTERRUPTED, SENTENCE
-from hindcast.errors import HindcastError
+from hindcast.errors import ConfigurationError, HindcastError
 from hindcast.progress import listening
 
 if TYPE_CHECKING:
@@ -106,6 +106,17 @@ def prepared(is_verbose: bool, check: "Callable[[Settings], object] | None" = No
             prepare_prefect(settings, is_verbose)
             start_private_server(settings)
             yield settings
+
+
+def call_flow(flow: Any, parameters: dict[str, Any]) -> Any:
+    """Call a flow; what its form would refuse is told as the slip that it is."""
+    from prefect.exceptions import ParameterTypeError
+
+    try:
+        return flow(**parameters)
+    except ParameterTypeError as error:
+        refused = [line.removeprefix(" - ") for line in str(error).splitlines()[1:]]
+        raise ConfigurationError("; ".join(f"--{line}" for line in refused) + " (see --help)") from None
 
 
 @contextlib.contextmanager

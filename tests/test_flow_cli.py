@@ -49,6 +49,7 @@ def test_an_option_the_format_does_not_have_is_a_usage_error(database: str) -> N
     ("arguments", "said"),
     [
         (("verify", "--run", "zzz"), "hindcast: --run: String should match pattern "),
+        (("rollback", "--run", "zz", "--apply"), "hindcast: --run: String should match pattern "),
         (("backfill", "-f", str(SAMPLE), "--dataset", "a/b"), "hindcast: --dataset: String should match pattern "),
     ],
 )
