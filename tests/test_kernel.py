@@ -2,25 +2,22 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kernel_inputs import FORMAT, fill, make_columns, read_both
 from loading import Import, load, make_event, query, stage, write_export
 from torture_cases import JSON_VALUES, NO_JSON_VALUES, make_record
 
 from hindcast import event_columns, kernel_columns
 from hindcast.canonical import decode_value, encode_value
-from hindcast.event import Event
 from hindcast.event_columns import EventColumns
-from hindcast.formats import analytics_history, decode_batch
-from hindcast.formats.base import Context
+from hindcast.formats import analytics_history
 from hindcast.kernel import _kernel, is_compiled
-from hindcast.kernel_columns import KernelColumns, PlainRules
-from hindcast.records import Batch
 from hindcast.staging import read_chunk
 from hindcast.synthetic import GenerateSpec, generate
 from hindcast.window import Window
@@ -28,8 +25,6 @@ from hindcast.window import Window
 pytest_plugins = ["loading_fixtures"]
 pytestmark = pytest.mark.skipif(not is_compiled, reason="no C compiler was there at installation")
 
-FORMAT = analytics_history.NAME
-LATEST = datetime(2030, 1, 1, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
@@ -53,37 +48,6 @@ RECORDS = st.builds(
     TIMES,
     st.dictionaries(st.sampled_from(NAMES), VALUES | TIMES, max_size=5),
 )
-
-
-def make_context() -> Context:
-    return Context(latest=LATEST, tenant="acme", options={"scrub_pii": True})
-
-
-def make_columns(window: Window = Window()) -> KernelColumns:  # noqa: B008  # never changed
-    return KernelColumns(FORMAT, PlainRules(make_context(), analytics_history.PLAIN, window))
-
-
-def fill(columns: KernelColumns | EventColumns, raws: list[bytes], window: Window = Window()) -> Any:  # noqa: B008
-    """Rows of the staging schema as these columns make them; Python reads what the kernel leaves."""
-    batch = Batch(range(1, len(raws) + 1), [7 * n for n in range(len(raws))], raws)
-    left = columns.read(batch) if isinstance(columns, KernelColumns) else batch
-    columns.extend(*decode(left, make_context(), window))
-    return columns.to_table().to_pylist()
-
-
-def read_both(raws: list[bytes], window: Window = Window()) -> tuple[Any, Any]:  # noqa: B008  # never changed
-    """Rows as the kernel (with Python for what it leaves) and as Python alone make them."""
-    return fill(make_columns(window), raws, window), fill(EventColumns(FORMAT), raws, window)
-
-
-def decode(batch: Batch, context: Context, window: Window) -> tuple[list[Event], list[int], list[int]]:
-    outcomes = decode_batch(analytics_history, batch.raws, context)
-    found = [
-        (outcome, number, offset)
-        for outcome, number, offset in zip(outcomes, batch.numbers, batch.offsets, strict=True)
-        if isinstance(outcome, Event) and window.contains(outcome.occurred_at)
-    ]
-    return [e for e, _, _ in found], [n for _, n, _ in found], [o for _, _, o in found]
 
 
 @pytest.mark.parametrize("size", [*range(130), 1_000, 4_096])

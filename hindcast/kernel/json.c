@@ -22,23 +22,6 @@ const uint8_t *utf8_skip(const uint8_t *at, const uint8_t *end) {
     return at + size;
 }
 
-/* Eight bytes at once: true when none is a quote, a backslash, a control character or above 0x7F. */
-static inline int are_ordinary(const uint8_t *at) {
-    uint64_t word;
-    memcpy(&word, at, 8);
-    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-    uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
-    return !((((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | word) &
-             tops);
-}
-
-/* The first byte that is not ordinary text. */
-static inline const uint8_t *skip_ordinary(const uint8_t *at, const uint8_t *end) {
-    while (end - at >= 8 && are_ordinary(at)) at += 8;
-    while (at < end && *at >= 0x20 && *at < 0x80 && *at != '"' && *at != '\\') at++;
-    return at;
-}
-
 static int read_hex(const uint8_t *at, const uint8_t *end, uint32_t *value) {
     if (end - at < 4) return NOT_PLAIN;
     *value = 0;
@@ -156,16 +139,28 @@ int json_write_string(Bytes *out, const uint8_t *text, size_t size) {
     return PLAIN;
 }
 
+/* By far the most strings are as canonical form has them. */
+static inline int copy_ordinary(Cursor *cursor, Bytes *out) {
+    const uint8_t *begin = cursor->at, *at = skip_ordinary(begin + 1, cursor->end);
+    if (at >= cursor->end || *at != '"') return NOT_PLAIN;
+    cursor->at = at + 1;
+    ADD(bytes_add(out, begin, (size_t)(cursor->at - begin)));
+    return PLAIN;
+}
+
+int json_copy_key(Cursor *cursor, Bytes *out) {
+    int status = copy_ordinary(cursor, out);
+    if (status != NOT_PLAIN) return status;
+    size_t before = out->size;
+    TRY(json_copy_string(cursor, out));
+    return memchr(out->data + before, '\\', out->size - before) ? NOT_PLAIN : PLAIN;
+}
+
 int json_copy_string(Cursor *cursor, Bytes *out) {
-    const uint8_t *begin = cursor->at;
-    const uint8_t *at = skip_ordinary(begin + 1, cursor->end);
-    if (at < cursor->end && *at == '"') { /* by far the most: nothing to change */
-        cursor->at = at + 1;
-        ADD(bytes_add(out, begin, (size_t)(cursor->at - begin)));
-        return PLAIN;
-    }
+    int status = copy_ordinary(cursor, out);
+    if (status != NOT_PLAIN) return status;
     Bytes text = {0};
-    int status = json_read_string(cursor, &text);
+    status = json_read_string(cursor, &text);
     if (status == PLAIN) status = json_write_string(out, text.data, text.size);
     bytes_free(&text);
     return status;

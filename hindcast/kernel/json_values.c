@@ -4,9 +4,10 @@
 #define DEEPEST 64
 #define MOST_MEMBERS 256 /* of one object; they are sorted by insertion */
 
-/* A member in `out`, from its key's quote to the comma behind its value. */
+/* A member in `out`, from its key's quote to the comma behind its value; by `prefix` most keys are in order already. */
 typedef struct {
     size_t key_at, key_size, end;
+    uint64_t prefix;
 } Member;
 
 void scratch_free(Scratch *scratch) {
@@ -51,8 +52,16 @@ static int is_personal(const uint8_t *key, size_t size) {
     return 0;
 }
 
+/* A key's first eight bytes as a number that orders as they do. */
+static uint64_t read_prefix(const uint8_t *key, size_t size) {
+    uint64_t prefix = 0;
+    for (size_t n = 0; n < 8; n++) prefix = prefix << 8 | (n < size ? key[n] : 0);
+    return prefix;
+}
+
 /* By UTF-8 bytes, which is by code points. */
 static int compare_keys(const uint8_t *data, const Member *a, const Member *b) {
+    if (a->prefix != b->prefix) return a->prefix < b->prefix ? -1 : 1;
     size_t size = a->key_size < b->key_size ? a->key_size : b->key_size;
     int order = memcmp(data + a->key_at, data + b->key_at, size);
     return order ? order : a->key_size < b->key_size ? -1 : a->key_size > b->key_size;
@@ -87,21 +96,24 @@ static int sort_members(Bytes *out, size_t begin, Member *members, size_t count,
     return PLAIN;
 }
 
-static int copy_member(Cursor *cursor, Bytes *out, Scratch *scratch, Member *member) {
+static int copy_member(Cursor *cursor, Bytes *out, Scratch *scratch) {
     if (cursor->at >= cursor->end || *cursor->at != '"') return NOT_PLAIN;
-    member->key_at = out->size + 1;
-    TRY(json_copy_string(cursor, out));
-    member->key_size = out->size - 1 - member->key_at;
-    const uint8_t *key = out->data + member->key_at;
-    if (memchr(key, '\\', member->key_size)) return NOT_PLAIN; /* its escapes would sort otherwise */
-    if (cursor->refuses_personal && is_personal(key, member->key_size)) return NOT_PLAIN;
+    size_t key_at = out->size + 1;
+    TRY(json_copy_key(cursor, out));
+    size_t key_size = out->size - 1 - key_at;
+    const uint8_t *key = out->data + key_at;
+    if (cursor->refuses_personal && is_personal(key, key_size)) return NOT_PLAIN;
+    uint64_t prefix = read_prefix(key, key_size);
     json_skip_space(cursor);
     if (cursor->at >= cursor->end || *cursor->at != ':') return NOT_PLAIN;
     cursor->at++;
     ADD(bytes_add_byte(out, ':'));
     TRY(json_copy_value(cursor, out, scratch));
     ADD(bytes_add_byte(out, ','));
-    member->end = out->size;
+    Member *member = (Member *)(void *)bytes_reserve(&scratch->members, sizeof *member);
+    if (!member) return NO_MEMORY;
+    *member = (Member){.key_at = key_at, .key_size = key_size, .end = out->size, .prefix = prefix};
+    scratch->members.size += sizeof *member;
     return PLAIN;
 }
 
@@ -117,9 +129,7 @@ static int copy_object(Cursor *cursor, Bytes *out, Scratch *scratch) {
         return PLAIN;
     }
     for (;;) {
-        Member member;
-        TRY(copy_member(cursor, out, scratch, &member));
-        ADD(bytes_add(&scratch->members, &member, sizeof member));
+        TRY(copy_member(cursor, out, scratch));
         json_skip_space(cursor);
         if (cursor->at >= cursor->end || (*cursor->at != ',' && *cursor->at != '}')) return NOT_PLAIN;
         if (*cursor->at++ == '}') break;

@@ -112,14 +112,17 @@ static int read_time(Text text, int64_t *microseconds, uint8_t *is_naive) {
     return PLAIN;
 }
 
-/* A string without escapes is where it stands; another is written to `texts`, as an offset to be made a pointer. */
+/* An ordinary string is where it stands; another is written to `texts`, as an offset to be made a pointer. */
 static int read_text(Cursor *cursor, Reading *reading, Text *text, size_t *written_at) {
-    Cursor ahead = *cursor;
-    size_t before = reading->texts.size;
-    TRY(json_read_string(&ahead, &reading->texts));
-    text->size = reading->texts.size - before;
-    *written_at = before;
-    *cursor = ahead;
+    const uint8_t *begin = cursor->at + 1, *at = skip_ordinary(begin, cursor->end);
+    if (at < cursor->end && *at == '"') {
+        *text = (Text){begin, (size_t)(at - begin)};
+        cursor->at = at + 1;
+    } else {
+        *written_at = reading->texts.size;
+        TRY(json_read_string(cursor, &reading->texts));
+        *text = (Text){NULL, reading->texts.size - *written_at};
+    }
     return text->size && text->size <= LONGEST_TEXT ? PLAIN : NOT_PLAIN;
 }
 
@@ -167,9 +170,10 @@ static int read_members(const Shape *shape, Reading *reading, Cursor *cursor, Fo
         json_skip_space(cursor);
         if (cursor->at >= cursor->end || *cursor->at != '"') return NOT_PLAIN;
         const uint8_t *name = ++cursor->at;
-        while (cursor->at < cursor->end && *cursor->at != '"') cursor->at++; /* a known name has no escapes */
+        cursor->at = skip_ordinary(name, cursor->end); /* a known name has no escapes */
+        if (cursor->at >= cursor->end || *cursor->at != '"') return NOT_PLAIN;
         int place = find_name(shape, name, (size_t)(cursor->at - name));
-        if (place < 0 || seen >> place & 1 || cursor->at >= cursor->end) return NOT_PLAIN;
+        if (place < 0 || seen >> place & 1) return NOT_PLAIN;
         seen |= (uint64_t)1 << place;
         cursor->at++;
         json_skip_space(cursor);
@@ -193,14 +197,20 @@ int record_read(const Shape *shape, Reading *reading, const uint8_t *raw, size_t
     TRY(read_members(shape, reading, &cursor, &found));
     if (!found.has_time || !(found.has_text >> EVENT_TYPE & 1)) return NOT_PLAIN;
     if (!found.has_payload) ADD(bytes_add(&reading->payload, "{}", 2));
-    for (int n = 0; n < TEXTS; n++) {
-        found.texts[n].data = found.has_text >> n & 1 ? reading->texts.data + found.texts_at[n] : NULL;
+    row->ordinary = 0;
+    for (int n = TENANT + 1; n < TEXTS; n++) {
         row->texts[n] = found.texts[n];
+        if (row->texts[n].data)
+            row->ordinary |= 1u << n;
+        else if (found.has_text >> n & 1)
+            row->texts[n].data = reading->texts.data + found.texts_at[n];
     }
-    found.time.data = reading->texts.data + found.time_at;
     row->is_naive = 0;
     row->microseconds = found.epoch;
-    if (!found.is_epoch) TRY(read_time(found.time, &row->microseconds, &row->is_naive));
+    if (!found.is_epoch) {
+        if (!found.time.data) found.time.data = reading->texts.data + found.time_at;
+        TRY(read_time(found.time, &row->microseconds, &row->is_naive));
+    }
     if (row->microseconds < shape->earliest || row->microseconds > shape->latest) return NOT_PLAIN;
     if (!is_visible(row->texts[EVENT_TYPE])) return NOT_PLAIN;
     row->texts[TENANT] = shape->tenant;

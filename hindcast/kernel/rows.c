@@ -51,6 +51,10 @@ static int add_json(Bytes *out, Text text) {
     return text.data ? json_write_string(out, text.data, text.size) : bytes_add(out, "null", 4);
 }
 
+static int add_ordinary(Bytes *out, Text text) {
+    return bytes_add_byte(out, '"') || bytes_add(out, text.data, text.size) || bytes_add_byte(out, '"');
+}
+
 static int add_number(Bytes *out, int64_t number) {
     uint8_t digits[20], *at = digits + sizeof digits;
     uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
@@ -65,8 +69,10 @@ static int hash_content(Bytes *out, const Row *row, Text source, uint8_t digest[
     out->size = 0;
     if (bytes_add_byte(out, '[') || add_number(out, row->microseconds) || bytes_add_byte(out, ',')) return -1;
     if (add_json(out, source)) return -1;
-    for (int n = 0; n < TEXTS; n++)
-        if (bytes_add_byte(out, ',') || add_json(out, row->texts[n])) return -1;
+    for (int n = 0; n < TEXTS; n++) {
+        int is_ordinary = row->ordinary >> n & 1;
+        if (bytes_add_byte(out, ',') || (is_ordinary ? add_ordinary : add_json)(out, row->texts[n])) return -1;
+    }
     if (bytes_add_byte(out, ',') || bytes_add(out, row->texts[PAYLOAD].data, row->texts[PAYLOAD].size)) return -1;
     if (bytes_add_byte(out, ']')) return -1;
     sha256(out->data, out->size, digest, 0);

@@ -16,6 +16,7 @@ typedef struct {
 typedef struct {
     int64_t microseconds, line, byte_offset;
     Text texts[TEXT_COLUMNS];
+    uint32_t ordinary; /* a bit for each text that JSON writes as it is; without it, that is found out */
     uint8_t is_sanitised, is_naive;
 } Row;
 
