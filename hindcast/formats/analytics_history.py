@@ -20,12 +20,11 @@ from hindcast.formats.personal import holds_personal, redact, scrub
 from hindcast.formats.reading import (
     LONGEST_NAME,
     check_lengths,
-    first_present,
     is_unusual,
     name_type,
     read_object,
     read_objects,
-    read_text,
+    to_text,
 )
 from hindcast.times import EPOCH, check_range, format_utc, parse_time
 
@@ -49,9 +48,12 @@ TEXT_NAMES: Final = {
     "module_id": ("module_id", "moduleId"),
     "user_agent": ("user_agent", "userAgent"),
 }
-KNOWN_NAMES: Final = frozenset(
-    TYPE_NAMES + TIME_NAMES + OWN_ID_NAMES + PAYLOAD_NAMES + tuple(n for names in TEXT_NAMES.values() for n in names)
-)
+_SPELLINGS: Final = {
+    "event_type": TYPE_NAMES, "time": TIME_NAMES, "event_id": OWN_ID_NAMES, "payload": PAYLOAD_NAMES,
+} | TEXT_NAMES  # fmt: skip
+# The field that a name gives, and how many spellings go before it.
+_PLACES: Final = {name: (field, rank) for field, names in _SPELLINGS.items() for rank, name in enumerate(names)}
+KNOWN_NAMES: Final = frozenset(_PLACES)
 
 PLAIN: Final = PlainNames(
     TIME_NAMES, PAYLOAD_NAMES, {"event_type": TYPE_NAMES, "source_event_id": OWN_ID_NAMES} | TEXT_NAMES, "scrub_pii"
@@ -124,16 +126,14 @@ def decode_batch(raws: Sequence[bytes], context: Context) -> list[Event | Skippe
     is_scrubbing, latest, tenant = context.options.get("scrub_pii", True), context.latest, context.tenant
     for raw in raws:
         event = None if is_unusual(raw) else _decode_fast(raw)
-        if (
-            event is None
-            or not EPOCH <= event.occurred_at <= latest
-            or (is_scrubbing and holds_personal(event.payload))
-        ):
+        if event is None or not EPOCH <= event.occurred_at <= latest:
             outcomes.append(decode_or_fault(decode, raw, context))
-        else:
-            if tenant:
-                event.tenant = tenant
-            outcomes.append(event)
+            continue
+        if is_scrubbing and holds_personal(event.payload):
+            event.payload = scrub(event.payload, context)
+        if tenant:
+            event.tenant = tenant
+        outcomes.append(event)
     return outcomes
 
 
@@ -159,31 +159,49 @@ def _decode_fast(raw: bytes) -> Event | None:
 
 def _read_event(raw: bytes, context: Context) -> Event:
     fields = read_object(raw)
-    event_type = first_present(fields, TYPE_NAMES)
+    values, unknown = _sort_out(fields)
+    event_type = values.get("event_type")
     if event_type is None or (isinstance(event_type, str) and not event_type.strip()):
         raise RecordError("missing_event_type", f"no event type: expected one of {', '.join(TYPE_NAMES)}")
     if not isinstance(event_type, str):
         raise RecordError("invalid_type", f"event type is {name_type(event_type)}: expected a string")
-    time = first_present(fields, TIME_NAMES)
+    time = values.get("time")
     if time is None or time == "":
         raise RecordError("missing_time", f"no time: expected one of {', '.join(TIME_NAMES)}")
     moment, is_naive = parse_time(time)
-    own_id = read_text(fields, "event_id", OWN_ID_NAMES)
-    payload = first_present(fields, PAYLOAD_NAMES)
+    own_id = to_text("event_id", values.get("event_id"))
+    payload = values.get("payload")
     if payload is None:
         payload = {}
     elif not isinstance(payload, dict | list):
         payload = {"value": payload}
+    for name in unknown:
+        context.count_unknown(name)
     _count_remarkable(fields, moment, context)
     event = Event(moment, event_type, source_event_id=own_id, payload=payload, is_naive=is_naive)
-    for name, names in TEXT_NAMES.items():
-        setattr(event, name, read_text(fields, name, names))
+    for name in TEXT_NAMES:
+        if (value := values.get(name)) is not None:
+            setattr(event, name, to_text(name, value))
     return event
 
 
+def _sort_out(fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The values of known names by field, of its spellings the first that is present; and the names not known."""
+    values: dict[str, Any] = {}
+    ranks: dict[str, int] = {}
+    unknown = []
+    for name, value in fields.items():
+        place = _PLACES.get(name)
+        if place is None:
+            unknown.append(name)
+        elif value is not None:
+            field, rank = place
+            if rank < ranks.get(field, rank + 1):
+                values[field], ranks[field] = value, rank
+    return values, unknown
+
+
 def _count_remarkable(fields: dict[str, Any], moment: datetime, context: Context) -> None:
-    for name in fields.keys() - KNOWN_NAMES:
-        context.count_unknown(name)
     occurred, created = (
         fields.get(snake) or fields.get(camel)
         for snake, camel in (("occurred_at", "occurredAt"), ("created_at", "createdAt"))

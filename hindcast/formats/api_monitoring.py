@@ -17,7 +17,7 @@ from hindcast.errors import RecordError
 from hindcast.event import Event, Skipped
 from hindcast.formats.base import Context, Option, decode_or_fault
 from hindcast.formats.personal import redact
-from hindcast.formats.reading import check_length, is_unusual, name_type, read_object, read_objects, read_text
+from hindcast.formats.reading import check_length, is_unusual, name_type, read_object, read_objects, to_text
 from hindcast.times import FUTURE_TOLERANCE, check_range, format_utc, parse_time
 
 NAME: Final = "api_monitoring"
@@ -76,7 +76,7 @@ def decode(raw: bytes, context: Context) -> Event | Skipped:
     check_depth(raw)
     raw, is_sanitised = mark_unstorable(raw)
     fields = read_object(raw)
-    own_id = read_text(fields, "event_id", ("event_id",))
+    own_id = to_text("event_id", fields.get("event_id"))
     if own_id is None:
         raise RecordError("missing_event_id", "no event_id: expected one like evt_1_0123456789ab")
     time = fields.get("timestamp")
@@ -207,7 +207,7 @@ def _check_metrics(metrics: dict[str, Any]) -> int | None:
 
 def _take_text(caller: dict[str, Any], name: str) -> str | None:
     value = caller.pop(name, None)
-    return value if type(value) is str and value else read_text({name: value}, f"context.{name}", (name,))
+    return value if type(value) is str and value else to_text(f"context.{name}", value)
 
 
 def _require(fields: dict[str, Any], name: str, kind: type, expected: str, within: str = "") -> None:

@@ -49,21 +49,11 @@ def is_unusual(raw: bytes) -> bool:
     )
 
 
-def first_present(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """The value of the first of these names that is there and not null, else None."""
-    for name in names:
-        value = fields.get(name)
-        if value is not None:
-            return value
-    return None
-
-
-def read_text(fields: dict[str, Any], field: str, names: tuple[str, ...]) -> str | None:
-    """Read an id under the first of its names: a string or an integer; the empty string is None.
+def to_text(field: str, value: Any) -> str | None:
+    """An id: a string, or an integer written as one; the empty string is None.
 
     Raises RecordError `invalid_type`, which calls it `field`.
     """
-    value = first_present(fields, names)
     if value is None or isinstance(value, str):
         return value or None
     if isinstance(value, int) and not isinstance(value, bool):
