@@ -1,7 +1,6 @@
 """What every measurement works with: the server, the exports, the ready-made rows."""
 
 import json
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,20 +45,8 @@ class Lab:
         return fresh(self.server, name)
 
     def home(self) -> Path:
-        """A HINDCAST_HOME with nothing staged, in which Prefect has its database: the first run of all makes that."""
-        home = Path(tempfile.mkdtemp(prefix="home-", dir=self.folder))
-        if self._used_prefect.exists():
-            shutil.copytree(self._used_prefect, home / "prefect")
-        return home
-
-    @property
-    def _used_prefect(self) -> Path:
-        return self.folder / "used-prefect"
-
-    def _keep_prefect(self, home: Path) -> None:
-        self._used_prefect.mkdir()
-        for path in (home / "prefect").glob("prefect.db*"):
-            shutil.copy(path, self._used_prefect)
+        """A HINDCAST_HOME with nothing in it."""
+        return Path(tempfile.mkdtemp(prefix="home-", dir=self.folder))
 
     def backfill(
         self, url: str | None, export: Path, *options: str, home: Path | None = None
@@ -68,8 +55,6 @@ class Lab:
         own = home or self.home()
         try:
             ran = run_hindcast(["backfill", "-f", export, "--json", *options], url, own)
-            if not self._used_prefect.exists():
-                self._keep_prefect(own)
         finally:
             if not home:
                 remove(own)
