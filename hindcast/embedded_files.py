@@ -20,6 +20,8 @@ from hindcast.errors import ConfigurationError, TargetError, TransientError
 
 FOLDER_BY_VERSION = {16: "pginstall", 18: "pginstall18"}
 SOCKET_NAME = ".s.PGSQL.5432"
+# What a container may use, by either version of control groups.
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _SOCKET_PATH_BYTES = 103  # macOS's limit; Linux allows 107
 DEFAULT_SETTINGS = {
     "max_connections": "50",
@@ -37,8 +39,19 @@ DEFAULT_SETTINGS = {
 
 
 def shared_buffers() -> str:
-    """A quarter of the machine's memory, as PostgreSQL's manual advises for a server, but at most 1 GB."""
-    return f"{min(max(psutil.virtual_memory().total // 4 // 2**20, 128), 1024)}MB"
+    """A quarter of the memory, as PostgreSQL's manual advises, at most 8 GB; it is taken as it is used.
+
+    The memory is the machine's, or the container's where that is less.
+    """
+    return f"{min(max(_memory_bytes() // 4 // 2**20, 128), 8192)}MB"
+
+
+def _memory_bytes() -> int:
+    limits = [psutil.virtual_memory().total]
+    for path in _CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # another version of control groups; "max"
+            limits.append(int(path.read_text()))
+    return min(limits)
 
 
 def binary_path(name: str, version: int) -> Path:

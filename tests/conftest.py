@@ -30,7 +30,13 @@ ssl.create_default_context = functools.cache(ssl.create_default_context)  # type
 os.environ["HINDCAST_PREFECT_MINUTES"] = "0"
 
 POSTGRES_VERSION = int(os.environ.get("HINDCAST_TEST_PG", "18"))
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+NOT_DURABLE = {
+    "shared_buffers": "256MB",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
 MakeServer = Callable[[Path], EmbeddedServer]
 _database_numbers = count(1)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import psycopg
@@ -14,6 +15,7 @@ import sqlalchemy
 from conftest import POSTGRES_VERSION, MakeServer
 from server_processes import ask, processes_in, start_in_a_process, wait_until
 
+from hindcast import embedded_files
 from hindcast.embedded import EmbeddedServer, run_psql
 from hindcast.errors import ConfigurationError, TargetError, TransientError
 
@@ -246,6 +248,27 @@ def test_a_default_server_is_durable(tmp_path: Path, make_server: MakeServer) ->
         "TimeZone": "UTC",
     }.items():
         assert ask(server, f"SHOW {name}") == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "container", "buffers"),
+    [
+        (24 << 30, "max\n", "6144MB"),
+        (24 << 30, str(2 << 30), "512MB"),
+        (24 << 30, str(1 << 62), "6144MB"),
+        (256 << 30, None, "8192MB"),
+        (256 << 20, None, "128MB"),
+    ],
+)
+def test_buffers_are_a_quarter_of_the_memory_there_is(
+    machine: int, container: str | None, buffers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = tmp_path / "memory.max"
+    if container is not None:
+        limit.write_text(container)
+    monkeypatch.setattr(embedded_files, "_CONTAINER_LIMITS", (limit,))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=machine))
+    assert embedded_files.shared_buffers() == buffers
 
 
 def test_psqls_exit_code_is_returned(tmp_path: Path) -> None:
