@@ -234,9 +234,9 @@ def find_optional(folder: Path, number: int, suffix: str) -> Path:
     return path
 
 
-# Of all kinds of files that a segment may have.
 # LZ4's fast acceleration: against its default an eighth more bytes, a quarter of the time less to write them.
 _COMPRESSION: Final = pa.Codec("lz4", compression_level=-30)
+# Of all kinds of files that a segment may have.
 _SUFFIXES: Final = (EVENTS_SUFFIX, "rejects.jsonl", "derived.arrow", "objects", "objects.jsonl", "people.parquet")
 _REJECT: Final = msgspec.json.Decoder(Reject)
 _CUT_WORD_LENGTH: Final = 320
