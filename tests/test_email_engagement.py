@@ -27,7 +27,14 @@ from hindcast.formats.email_engagement import (
     encode,
     redact,
 )
-from hindcast.formats.email_engagement_privacy import Hasher, hide_text, is_email_key, is_phone_key, normalise_phone
+from hindcast.formats.email_engagement_privacy import (
+    Hasher,
+    hide_common,
+    hide_text,
+    is_email_key,
+    is_phone_key,
+    normalise_phone,
+)
 
 GOLD = Path(__file__).parent / "gold" / "email_engagement"
 LATEST = datetime(2030, 1, 1, tzinfo=UTC)
@@ -156,6 +163,21 @@ def test_hostile_text_does_not_make_hiding_slow(hostile: str) -> None:
     redact(hostile)
     hide_text(hostile, Hasher(None), frozenset({ADDRESS}))
     assert time.process_time() - began < 2  # minutes, where a pattern backtracks
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["campaign_id", "k", ADDRESS, "ada%40b.co", "&#64;", "\\u0040", "＠", "+14155550100", "415", " ", "5550100"]
+        ),
+        max_size=4,
+    ).map("".join)
+    | st.text(max_size=30)
+)
+def test_in_keys_as_much_is_hidden_as_in_other_texts(text: str) -> None:
+    for own in (frozenset[str](), frozenset({ADDRESS, "+14155550100"})):
+        for _ in range(2):  # the second time it is remembered
+            assert hide_common(text, Hasher(None), own) == hide_text(text, Hasher(None), own)
 
 
 def test_a_secret_changes_every_hash() -> None:

@@ -5,7 +5,7 @@ anything else sees them; who the recipient is, is settled when loading (hindcast
 Field rules: docs/formats/email_engagement.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from hindcast.formats.email_engagement_bots import suspect_bot
 from hindcast.formats.email_engagement_privacy import (
     Hasher,
     hide,
+    hide_common,
     hide_text,
     holds_nothing_else,
     is_address,
@@ -90,7 +91,7 @@ def decode(raw: bytes, context: Context) -> Event | Skipped:
     left_out = sum(str(fields[name]).count("@") for name in EMAIL_NAMES if name in fields)
     if not holds_nothing_else(raw, left_out):
         payload = hide(payload, hasher, own)
-        user_agent = user_agent and hide_text(user_agent, hasher, own)
+        user_agent = user_agent and hide_common(user_agent, hasher, own)
         own_id = own_id and hide_text(own_id, hasher, own)
     payload["identifiers"] = found
     payload["identity_confidence"] = IDENTIFIERS[next(iter(found))]
@@ -168,52 +169,59 @@ def _read_identifiers(
     fields: dict[str, Any], user_agent: str | None, hasher: Hasher, context: Context
 ) -> tuple[dict[str, str], frozenset[str]]:
     """The identifiers in the order of looking up, and the address and number themselves, to be hidden elsewhere."""
-    address, number = _find_address(fields, context), _find_number(fields, context)
+    metadata = fields.get("metadata")
+    sources = (fields, metadata) if isinstance(metadata, dict) else (fields,)
+    address, is_wrong = _find(sources, (*EMAIL_NAMES, "recipient_id"), _read_address)
+    if is_wrong:
+        context.notes["invalid_addresses"] += 1
+    number, is_wrong = _find(sources, PHONE_NAMES, _read_number)
+    if is_wrong:
+        context.notes["invalid_phones"] += 1
     hidden = {
         "email_hash": hasher.email(address) if address else _read_hash(fields, "email_hash"),
         "phone_hash": hasher.phone(number) if number else _read_hash(fields, "phone_hash"),
     }
     own = frozenset(filter(None, (address, number)))
-    ids: dict[str, str | None] = {name: _find_id(fields, name) for name in _OWN_IDS}
+    ids: dict[str, str | None] = {name: _find_id(sources, name) for name in _OWN_IDS}
     ids["esp_user_id"] = ids["esp_user_id"] or _read_id(fields, "recipient_id")
     shown = {name: value and hide_text(value.strip(), hasher, own) for name, value in ids.items()}
     if shown["esp_user_id"]:
         shown["esp_user_id"] = f"{fields['esp']}:{shown['esp_user_id']}"
     ip_address = fields.get("ip_address")
     if isinstance(ip_address, str) and ip_address and user_agent:
-        shown["device"] = hasher.text(f"{ip_address.strip()}\n{hide_text(user_agent, hasher, own)}")
+        shown["device"] = hasher.text(f"{ip_address.strip()}\n{hide_common(user_agent, hasher, own)}")
     return {name: value for name, value in (hidden | shown).items() if value}, own
 
 
-def _find_address(fields: dict[str, Any], context: Context) -> str | None:
-    for value in _candidates(fields, (*EMAIL_NAMES, "recipient_id")):
-        if isinstance(value, str) and is_address(value):
-            return value.strip().lower()
-    if any(fields.get(name) for name in EMAIL_NAMES):
-        context.notes["invalid_addresses"] += 1
+def _find(
+    sources: tuple[dict[str, Any], ...], names: tuple[str, ...], read: Callable[[Any], str | None]
+) -> tuple[str | None, bool]:
+    """The first value under these names that can be read; without one, whether the record itself has a wrong one."""
+    is_wrong = False
+    for source in sources:
+        for name in names:
+            value = source.get(name)
+            if not value:
+                continue
+            if found := read(value):
+                return found, False
+            is_wrong = is_wrong or (source is sources[0] and name != "recipient_id")
+    return None, is_wrong
+
+
+def _read_address(value: Any) -> str | None:
+    return value.strip().lower() if isinstance(value, str) and is_address(value) else None
+
+
+def _read_number(value: Any) -> str | None:
+    return normalise_phone(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _find_id(sources: tuple[dict[str, Any], ...], name: str) -> str | None:
+    for source in sources:
+        if found := _read_id(source, name):
+            return found
     return None
-
-
-def _find_number(fields: dict[str, Any], context: Context) -> str | None:
-    for value in _candidates(fields, PHONE_NAMES):
-        number = normalise_phone(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
-        if number:
-            return number
-    if any(fields.get(name) for name in PHONE_NAMES):
-        context.notes["invalid_phones"] += 1
-    return None
-
-
-def _find_id(fields: dict[str, Any], name: str) -> str | None:
-    found = _read_id(fields, name)
-    metadata = fields.get("metadata")
-    return found or (_read_id(metadata, name) if isinstance(metadata, dict) else None)
-
-
-def _candidates(fields: dict[str, Any], names: tuple[str, ...]) -> Iterator[Any]:
-    for source in (fields, fields.get("metadata")):
-        if isinstance(source, dict):
-            yield from (source[name] for name in names if source.get(name))
 
 
 def _read_hash(fields: dict[str, Any], name: str) -> str | None:

@@ -59,8 +59,9 @@ class Hasher:
 
 def is_address(text: str) -> bool:
     """True when the whole of a text can be an address: something on both sides of one `@`, no white space."""
-    name, at, domain = text.strip().rpartition("@")
-    return bool(at and name and domain) and len(text) <= 320 and not any(map(str.isspace, text.strip()))
+    stripped = text.strip()
+    name, at, domain = stripped.rpartition("@")
+    return bool(at and name and domain) and len(text) <= 320 and stripped.split() == [stripped]
 
 
 def normalise_phone(value: str | int) -> str | None:
@@ -95,7 +96,10 @@ def holds_nothing_else(raw: bytes, addresses: int) -> bool:
     if raw.count(b"@") != addresses or not raw.isascii():
         return False
     lowered = raw.lower()
-    return not any(sign in lowered for sign in _WORTH_A_LOOK)
+    for sign in _WORTH_A_LOOK:  # noqa: SIM110  # `any` takes twice as long
+        if sign in lowered:
+            return False
+    return True
 
 
 def hide(value: Any, hasher: Hasher, own: frozenset[str]) -> Any:
@@ -108,10 +112,15 @@ def hide(value: Any, hasher: Hasher, own: frozenset[str]) -> Any:
     if isinstance(value, list):
         return [hide(item, hasher, own) for item in value]
     if isinstance(value, dict):
-        return {hide_text(key, hasher, own): _hide_named(key, item, hasher, own) for key, item in value.items()}
+        return {hide_common(key, hasher, own): _hide_named(key, item, hasher, own) for key, item in value.items()}
     if own and type(value) is int and value > 99_999_999 and normalise_phone(value) in own:
         return hasher.phone(normalise_phone(value) or "")
     return value
+
+
+def hide_common(text: str, hasher: Hasher, own: frozenset[str]) -> str:
+    """What `hide_text` makes of a text that many records have, such as a key."""
+    return text if _is_harmless(text) else hide_text(text, hasher, own)
 
 
 def hide_text(text: str, hasher: Hasher, own: frozenset[str]) -> str:
@@ -135,6 +144,12 @@ def hide_text(text: str, hasher: Hasher, own: frozenset[str]) -> str:
         text = "".join(HIDDEN if _shows_personal(_decode(piece), own) else piece for piece in pieces)
         return HIDDEN if _shows_personal(_decode(text), own) else text
     return text
+
+
+@lru_cache(maxsize=4096)
+def _is_harmless(text: str) -> bool:
+    """True for a text in which `hide_text` finds nothing, whosoever's record it is in."""
+    return "@" not in text and not _MAY_BE_CODED.search(text) and not _PHONE.search(text)
 
 
 def redact(text: str) -> str:
