@@ -171,11 +171,11 @@ def _read_identifiers(
     """The identifiers in the order of looking up, and the address and number themselves, to be hidden elsewhere."""
     metadata = fields.get("metadata")
     sources = (fields, metadata) if isinstance(metadata, dict) else (fields,)
-    address, is_wrong = _find(sources, (*EMAIL_NAMES, "recipient_id"), _read_address)
-    if is_wrong:
+    address = _find(sources, (*EMAIL_NAMES, "recipient_id"), _read_address)
+    if not address and any(map(fields.get, EMAIL_NAMES)):
         context.notes["invalid_addresses"] += 1
-    number, is_wrong = _find(sources, PHONE_NAMES, _read_number)
-    if is_wrong:
+    number = _find(sources, PHONE_NAMES, _read_number)
+    if not number and any(map(fields.get, PHONE_NAMES)):
         context.notes["invalid_phones"] += 1
     hidden = {
         "email_hash": hasher.email(address) if address else _read_hash(fields, "email_hash"),
@@ -193,20 +193,14 @@ def _read_identifiers(
     return {name: value for name, value in (hidden | shown).items() if value}, own
 
 
-def _find(
-    sources: tuple[dict[str, Any], ...], names: tuple[str, ...], read: Callable[[Any], str | None]
-) -> tuple[str | None, bool]:
-    """The first value under these names that can be read; without one, whether the record itself has a wrong one."""
-    is_wrong = False
+def _find(sources: tuple[dict[str, Any], ...], names: tuple[str, ...], read: Callable[[Any], str | None]) -> str | None:
+    """The first value under these names that can be read, in source after source."""
     for source in sources:
         for name in names:
             value = source.get(name)
-            if not value:
-                continue
-            if found := read(value):
-                return found, False
-            is_wrong = is_wrong or (source is sources[0] and name != "recipient_id")
-    return None, is_wrong
+            if value and (found := read(value)):
+                return found
+    return None
 
 
 def _read_address(value: Any) -> str | None:

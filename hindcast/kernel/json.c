@@ -148,22 +148,25 @@ static inline int copy_ordinary(Cursor *cursor, Bytes *out) {
     return PLAIN;
 }
 
-int json_copy_key(Cursor *cursor, Bytes *out) {
-    int status = copy_ordinary(cursor, out);
-    if (status != NOT_PLAIN) return status;
-    size_t before = out->size;
-    TRY(json_copy_string(cursor, out));
-    return memchr(out->data + before, '\\', out->size - before) ? NOT_PLAIN : PLAIN;
+static int copy_other(Cursor *cursor, Bytes *out) {
+    Bytes text = {0};
+    int status = json_read_string(cursor, &text);
+    if (status == PLAIN) status = json_write_string(out, text.data, text.size);
+    bytes_free(&text);
+    return status;
 }
 
 int json_copy_string(Cursor *cursor, Bytes *out) {
     int status = copy_ordinary(cursor, out);
+    return status == NOT_PLAIN ? copy_other(cursor, out) : status;
+}
+
+int json_copy_key(Cursor *cursor, Bytes *out) {
+    int status = copy_ordinary(cursor, out);
     if (status != NOT_PLAIN) return status;
-    Bytes text = {0};
-    status = json_read_string(cursor, &text);
-    if (status == PLAIN) status = json_write_string(out, text.data, text.size);
-    bytes_free(&text);
-    return status;
+    size_t before = out->size;
+    TRY(copy_other(cursor, out));
+    return memchr(out->data + before, '\\', out->size - before) ? NOT_PLAIN : PLAIN;
 }
 
 /* Plain: integers of up to 18 digits, and decimals that a double holds as written and prints without exponent. */
