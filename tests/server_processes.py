@@ -44,6 +44,14 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def has_ended(pid: int) -> bool:
+    """Whether nothing of a process is left but perhaps what its parent has not asked for."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def wait_until(is_true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not is_true():

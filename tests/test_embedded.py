@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy
 from conftest import POSTGRES_VERSION, MakeServer
-from server_processes import ask, processes_in, start_in_a_process, wait_until
+from server_processes import ask, has_ended, processes_in, start_in_a_process, wait_until
 
 from hindcast import embedded_files
 from hindcast.embedded import EmbeddedServer, run_psql
@@ -148,7 +148,7 @@ def test_a_home_deleted_while_its_server_ran_can_be_made_anew(server: EmbeddedSe
     shutil.rmtree(server.home)
 
     assert server.start().pid != old
-    wait_until(lambda: not psutil.pid_exists(old) or psutil.Process(old).status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: has_ended(old))
     assert ask(server, "SELECT 1") == "1"
 
 
