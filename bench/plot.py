@@ -6,7 +6,8 @@ from typing import Any, Final
 from bench.show import TITLES
 from hindcast.report_format import number
 
-_WIDTH, _ROW, _LABELS, _VALUES, _TOP = 860, 26, 330, 110, 34
+_BARS, _ROW, _VALUES, _TOP = 420, 26, 110, 34
+_CHARACTER: Final = 7.5  # wide, in most fonts without serifs at this size
 _COLOURS: Final = {"ours": "#2563eb", "copy": "#64748b", "peer": "#d97706"}
 _SHOWN: Final = ("copy-binary", "copy-text", "backfill", "reimport", "dry-run", "backfill-small")
 _PEERS: Final = ("node", "executemany", "sling", "dlt-arrow", "dlt-tuned", "dlt")
@@ -17,24 +18,24 @@ def draw(result: dict[str, Any]) -> str:
     figures = result["figures"]
     names = [name for name in (*_SHOWN, *_PEERS) if name in figures]
     top = max((figures[name]["events_per_second"] for name in names), default=1)
-    height = _TOP + _ROW * len(names) + 12
-    room = _WIDTH - _LABELS - _VALUES
+    titles = [TITLES[name].replace("`", "").replace("*", "") for name in names]
+    left = round(_CHARACTER * max(map(len, titles), default=0)) + 16
+    width, height = left + _BARS + _VALUES, _TOP + _ROW * len(names) + 12
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
         ' font-family="system-ui, sans-serif" font-size="13">',
         "<title>Events a second, by way of loading</title>",
-        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="{_LABELS}" y="20" fill="#334155">events a second ({number(result["events"])} events;'
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+        f'<text x="{left}" y="20" fill="#334155">events a second ({number(result["events"])} events;'
         f" peers {number(result['peer_events'])})</text>",
     ]
-    for index, name in enumerate(names):
+    for index, (name, title) in enumerate(zip(names, titles, strict=True)):
         rate, y = figures[name]["events_per_second"], _TOP + _ROW * index
-        width = max(round(room * rate / top, 1), 1)
-        title = escape(TITLES[name].replace("`", "").replace("*", ""))
+        length = max(round(_BARS * rate / top, 1), 1)
         lines += [
-            f'<text x="{_LABELS - 8}" y="{y + 16}" text-anchor="end" fill="#0f172a">{title}</text>',
-            f'<rect x="{_LABELS}" y="{y + 3}" width="{width}" height="{_ROW - 8}" fill="{_colour(name)}"/>',
-            f'<text x="{_LABELS + width + 6}" y="{y + 16}" fill="#0f172a">{number(rate)}</text>',
+            f'<text x="{left - 8}" y="{y + 16}" text-anchor="end" fill="#0f172a">{escape(title)}</text>',
+            f'<rect x="{left}" y="{y + 3}" width="{length}" height="{_ROW - 8}" fill="{_colour(name)}"/>',
+            f'<text x="{left + length + 6}" y="{y + 16}" fill="#0f172a">{number(rate)}</text>',
         ]
     return "\n".join([*lines, "</svg>"]) + "\n"
 

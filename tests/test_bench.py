@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,19 @@ def test_the_page_keeps_what_is_outside_the_figures() -> None:
 def test_the_plot_has_a_bar_for_each_measurement_that_there_is() -> None:
     drawn = draw(result(copy_text=Taken(5, 1_000_000), dlt=Taken(20, 100_000)))
     assert drawn.count("<rect") == 3 and "200,000" in drawn and "5,000" in drawn and "`" not in drawn
+
+
+def test_the_plot_has_room_for_its_longest_label() -> None:
+    names = {"dlt-tuned": Taken(20, 100_000), "backfill": Taken(5, 1_000_000)}
+    for named in ({"dlt-tuned": names["dlt-tuned"]}, names):
+        drawn = draw(result(**{name.replace("-", "_"): taken for name, taken in named.items()}))
+        ends = {int(end) for end in re.findall(r'x="(\d+)" y="\d+" text-anchor="end"', drawn)}
+        longest = max(len(TITLES[name].replace("`", "").replace("*", "")) for name in named)
+        assert len(ends) == 1 and min(ends) > 7 * longest
+        width = int(re.findall(r'viewBox="0 0 (\d+) ', drawn)[0])
+        assert all(
+            float(x) + float(w) < width for x, w in re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)"', drawn)
+        )
 
 
 def test_a_result_of_one_measurement_can_be_shown() -> None:

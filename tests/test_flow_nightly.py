@@ -77,7 +77,7 @@ def test_an_export_too_large_for_a_night_is_finished_on_the_third(
     ("when", "name"),
     [
         ({"begins_in": 3600, "seconds": 7200}, "OutsideWindow"),
-        ({"blackout_dates": [datetime.now(UTC).date()]}, "Blackout"),
+        ({"blackout_dates": [datetime.now(UTC).date() + timedelta(days) for days in (-1, 0, 1)]}, "Blackout"),
     ],
 )
 def test_outside_the_window_and_on_blackout_dates_nothing_is_done(
