@@ -9,8 +9,8 @@ FROM (
     SELECT
         (created_at AT TIME ZONE 'UTC')::date AS day,
         source,
-        count(DISTINCT (tenant, user_id)) FILTER (WHERE user_id IS NOT NULL) AS users,
-        count(DISTINCT (tenant, anonymous_id)) FILTER (WHERE anonymous_id IS NOT NULL) AS devices
+        count(DISTINCT (tenant COLLATE "C", user_id COLLATE "C")) FILTER (WHERE user_id IS NOT NULL) AS users,
+        count(DISTINCT (tenant COLLATE "C", anonymous_id COLLATE "C")) FILTER (WHERE anonymous_id IS NOT NULL) AS devices
     FROM analytics_events
     WHERE created_at >= %(window_start)s
         AND created_at < %(window_end)s

@@ -9,8 +9,8 @@ SELECT
 FROM (
     SELECT
         (created_at AT TIME ZONE 'UTC')::date AS day,
-        course_id,
-        user_id,
+        course_id COLLATE "C" AS course_id,
+        user_id COLLATE "C" AS user_id,
         payload -> 'progress' AS progress
     FROM analytics_events
     WHERE created_at >= %(window_start)s

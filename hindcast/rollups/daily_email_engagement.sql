@@ -2,8 +2,8 @@
 WITH counted AS (
     SELECT
         (created_at AT TIME ZONE 'UTC')::date AS day,
-        coalesce(payload ->> 'esp', '') AS esp,
-        coalesce(payload ->> 'campaign_id', '') AS campaign_id,
+        coalesce(payload ->> 'esp', '') COLLATE "C" AS esp,
+        coalesce(payload ->> 'campaign_id', '') COLLATE "C" AS campaign_id,
         count(*) FILTER (WHERE event_type = 'sent') AS sent,
         count(*) FILTER (WHERE event_type = 'delivered') AS delivered,
         count(*) FILTER (WHERE event_type = 'opened') AS opened,

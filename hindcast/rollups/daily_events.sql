@@ -17,9 +17,9 @@ FROM (
     FROM (
         SELECT
             (created_at AT TIME ZONE 'UTC')::date AS day,
-            length(source) || ':' || source || event_type AS kind,
-            user_id,
-            session_id
+            (length(source) || ':' || source || event_type) COLLATE "C" AS kind,
+            user_id COLLATE "C" AS user_id,
+            session_id COLLATE "C" AS session_id
         FROM analytics_events
         WHERE created_at >= %(window_start)s
             AND created_at < %(window_end)s

@@ -1,11 +1,11 @@
 -- Events and distinct users a day, source and group.
 SELECT
     (e.created_at AT TIME ZONE 'UTC')::date AS day,
-    e.source,
-    g.key AS group_type,
-    g.value AS group_key,
+    e.source COLLATE "C" AS source,
+    g.key COLLATE "C" AS group_type,
+    g.value COLLATE "C" AS group_key,
     count(*) AS events,
-    count(DISTINCT coalesce(e.user_id, e.anonymous_id)) AS users
+    count(DISTINCT coalesce(e.user_id, e.anonymous_id) COLLATE "C") AS users
 FROM analytics_events AS e
 CROSS JOIN LATERAL jsonb_each_text(
     CASE WHEN jsonb_typeof(e.payload -> '$groups') = 'object' THEN e.payload -> '$groups' ELSE '{}' END

@@ -4,9 +4,9 @@
 -- Names are cut so that they fit an index whatever a live row holds.
 SELECT
     (created_at AT TIME ZONE 'UTC')::date AS day,
-    left(tenant, 64) AS team,
-    left(coalesce(payload ->> '$ai_model', ''), 256) AS model,
-    left(coalesce(payload ->> '$ai_provider', ''), 128) AS provider,
+    left(tenant, 64) COLLATE "C" AS team,
+    left(coalesce(payload ->> '$ai_model', ''), 256) COLLATE "C" AS model,
+    left(coalesce(payload ->> '$ai_provider', ''), 128) COLLATE "C" AS provider,
     count(*) FILTER (WHERE is_call) AS calls,
     coalesce(sum(input_tokens) FILTER (WHERE is_call), 0) AS input_tokens,
     coalesce(sum(output_tokens) FILTER (WHERE is_call), 0) AS output_tokens,

@@ -2,7 +2,7 @@
 WITH latencies AS (
     SELECT
         created_at AT TIME ZONE 'UTC' AS happened_at,
-        coalesce(payload ->> 'esp', '') AS esp,
+        coalesce(payload ->> 'esp', '') COLLATE "C" AS esp,
         CASE
             WHEN jsonb_typeof(payload #> '{metadata,latency_seconds}') = 'number'
                 THEN (payload #>> '{metadata,latency_seconds}')::numeric

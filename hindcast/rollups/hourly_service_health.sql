@@ -4,9 +4,9 @@
 SELECT
     (created_at AT TIME ZONE 'UTC')::date AS day,
     date_trunc('hour', created_at, 'UTC') AS hour,
-    left(coalesce(payload #>> '{source,environment}', ''), 64) AS environment,
-    left(coalesce(payload #>> '{source,service}', ''), 128) AS service,
-    left(coalesce(payload #>> '{source,endpoint}', ''), 256) AS endpoint,
+    left(coalesce(payload #>> '{source,environment}', ''), 64) COLLATE "C" AS environment,
+    left(coalesce(payload #>> '{source,service}', ''), 128) COLLATE "C" AS service,
+    left(coalesce(payload #>> '{source,endpoint}', ''), 256) COLLATE "C" AS endpoint,
     count(*) AS requests,
     count(*) FILTER (WHERE is_error) AS errors,
     (count(*) FILTER (WHERE is_error))::numeric / count(*) AS error_rate,

@@ -1,7 +1,7 @@
 -- Opens and clicks a day, person and minute of the week: 0 is Monday 00:00 UTC, 10079 is Sunday 23:59.
 SELECT
     (created_at AT TIME ZONE 'UTC')::date AS day,
-    user_id,
+    user_id COLLATE "C" AS user_id,
     (
         (extract(isodow FROM created_at AT TIME ZONE 'UTC') - 1) * 1440
         + extract(hour FROM created_at AT TIME ZONE 'UTC') * 60
