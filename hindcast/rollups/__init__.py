@@ -42,7 +42,6 @@ _SETTINGS: Final = (
     # 1.7 times slower; for a few days the block ranges remain.
     "SET LOCAL enable_indexscan = off",
     "SET LOCAL max_parallel_workers_per_gather = 0",  # the target's cores are the platform's
-    "SET LOCAL jit = off",  # compiling takes a tenth of a span's second, and gains nothing
 )
 # Of the table, for one sort: of a row, a fifth is sorted.
 SPAN_BYTES: Final = 512 * 1024 * 1024
