@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from bench.command import as_object, remove, run_hindcast
+from bench.far import seen_from_afar
 from bench.figures import Taken, rotated, summarise, tabulate
 from bench.server import fresh, running_server, say
 from hindcast.embedded import EmbeddedServer
@@ -44,21 +45,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.settings", description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--only", default="", help="variants, by commas; the others are compared with the first"
+    )
+    parser.add_argument("--journey", type=float, default=0, help="milliseconds to the database and back")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     options = parser.parse_args()
+    names = options.only.split(",") if options.only else list(VARIANTS)
     with tempfile.TemporaryDirectory(prefix="hindcast-settings-") as name, running_server(Path(name)) as server:
         export = Path(name) / "history.jsonl"
         generate(GenerateSpec("analytics_history", options.events, 7, export))
         home = Path(name) / "home"
-        _run(server, export, home, {})  # the first makes Prefect's database
+        _run(server, export, home, {}, 0)  # the first makes Prefect's database
         rounds = []
         for number in range(options.rounds):
-            order = rotated(list(VARIANTS), number)
-            rounds.append({variant: _run(server, export, home, VARIANTS[variant]) for variant in order})
+            order = rotated(names, number)
+            rounds.append({name: _run(server, export, home, VARIANTS[name], options.journey) for name in order})
     figures = summarise(rounds)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
-    say(render({variant: figures[variant] for variant in VARIANTS}))
+    say(render({variant: figures[variant] for variant in names}))
 
 
 def render(figures: dict[str, dict[str, Any]]) -> str:
@@ -71,7 +77,7 @@ def render(figures: dict[str, dict[str, Any]]) -> str:
     return tabulate(rows, ["", "seconds", "of the first", *_STEPS])
 
 
-def _run(server: EmbeddedServer, export: Path, home: Path, variant: dict[str, str]) -> Taken:
+def _run(server: EmbeddedServer, export: Path, home: Path, variant: dict[str, str], journey: float) -> Taken:
     url = fresh(server, "variant")
     with psycopg.connect(url, autocommit=True) as connection:
         if "synchronous_commit" in variant:
@@ -83,7 +89,8 @@ def _run(server: EmbeddedServer, export: Path, home: Path, variant: dict[str, st
     before = {name: os.environ.pop(name, None) for name in ours}
     os.environ.update(ours)
     try:
-        report = as_object(run_hindcast(["backfill", "-f", export, "--json"], url, home).stdout)
+        with seen_from_afar(url, journey) as target:
+            report = as_object(run_hindcast(["backfill", "-f", export, "--json"], target, home).stdout)
     finally:
         for name, value in before.items():
             os.environ.pop(name)

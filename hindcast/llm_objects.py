@@ -3,7 +3,7 @@
 A killed loader leaves claims that the next attempt takes up again, or a sweep removes with their objects.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,15 +50,17 @@ class PutObjects:
 
 
 def put_objects(
-    connection: psycopg.Connection, folder: Path, chunk: Chunk, staged: StagedRows, run_id: UUID
+    connection: psycopg.Connection,
+    folder: Path,
+    chunk: Chunk,
+    staged: StagedRows,
+    objects: Mapping[int, StagedObject],
+    run_id: UUID,
 ) -> PutObjects:
-    """Put the objects of a chunk's rows; one that is there with the same bytes is left alone.
+    """Put the objects that `objects_of` found; one that is there with the same bytes is left alone.
 
     Safe to repeat. Raises StoreUnavailable and ObjectError: nothing is committed then.
     """
-    objects = objects_of(folder, chunk, staged)
-    if not objects:
-        return PutObjects()
     put = PutObjects(store=open_store(load_settings()))
     assert put.store
     wanted = [

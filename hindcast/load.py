@@ -5,6 +5,7 @@ first. Loading a chunk that the ledger has is a no-op, so any number of attempts
 """
 
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ import psycopg
 from hindcast.archived_ids import ArchivedIds
 from hindcast.block_ranges import BlocksAtHand
 from hindcast.canonical import encode_value
+from hindcast.chunk_ledger import Begun, begin_chunk, is_loaded, note_chunk
 from hindcast.chunk_proof import ChunkProof, Compared, ProvedRun, prove_chunk
 from hindcast.conflicts import Conflict
 from hindcast.copying import copy_rows
@@ -24,7 +26,7 @@ from hindcast.derived_keys import make_derived
 from hindcast.errors import GateError, StoreUnavailable
 from hindcast.known import KnownRow, Verdict, ask_table, compare_rows, holds_some
 from hindcast.ledger import Counts
-from hindcast.llm_objects import ObjectsSwept, PutObjects, put_objects
+from hindcast.llm_objects import ObjectsSwept, PutObjects, objects_of, put_objects
 from hindcast.load_task import LoadTask
 from hindcast.manifest import Chunk
 from hindcast.pace import Pace
@@ -32,7 +34,6 @@ from hindcast.people_links import assign_people
 from hindcast.repeat_conflicts import read_conflicts
 from hindcast.settings import load_settings
 from hindcast.staged_rows import StagedRows, read_staged_rows
-from hindcast.times import to_microseconds
 from hindcast.written import WrittenRows, sum_written
 
 
@@ -77,23 +78,6 @@ def load_and_prove(task: LoadTask) -> list[Loaded]:
 
 # Another writer may take a key between the question and the write; more often than this is no accident.
 _TRIES: Final = 3
-# A chunk and its line in the ledger are lost together or not at all, and the next commit that waits makes both last: a
-# call's last one. So nobody waits for the disk once a chunk. Objects outside the database could not be taken back: what
-# claims them waits.
-_WITHOUT_WAITING: Final = "SET LOCAL synchronous_commit = off"
-_INSERT_CHUNK: Final = (
-    "INSERT INTO import_chunks"
-    " (chunk_id, run_id, chunk_number, part, first_line, last_line, first_byte, last_byte, lines,"
-    " loaded, derived, duplicate, conflict, rejected, skipped, out_of_window, sanitised, digest, days)"
-    " VALUES (%(chunk_id)s, %(run_id)s, %(chunk_number)s, %(part)s, %(first_line)s, %(last_line)s,"
-    " %(first_byte)s, %(last_byte)s, %(lines)s, %(loaded)s, %(derived)s, %(duplicate)s, %(conflict)s,"
-    " %(rejected)s, %(skipped)s, %(out_of_window)s, %(sanitised)s, %(digest)s, %(days)s)"
-)
-_INSERT_CONFLICT: Final = (
-    "INSERT INTO import_conflicts"
-    " (run_id, part, line, chunk_id, event_id, against, fields, is_replaced, previous_row)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s::jsonb)"
-)
 
 
 @dataclass(frozen=True)
@@ -136,30 +120,22 @@ class _Loader:
         raise AssertionError("the last try returns or raises")
 
     def _put_objects(self, connection: psycopg.Connection, work: _Work) -> _Work:
-        if self._find_loaded(connection, work.chunk):
+        objects = objects_of(self._folder, work.chunk, work.staged)
+        if not objects or is_loaded(connection, self._task.run_id, work.chunk.number):
             return work
-        put = put_objects(connection, self._folder, work.chunk, work.staged, self._task.run_id)
+        put = put_objects(connection, self._folder, work.chunk, work.staged, objects, self._task.run_id)
         if not put.conflicts:
             return replace(work, put=put)
         staged = work.staged.without_lines({conflict.line for conflict in put.conflicts})
         return replace(work, staged=staged, conflicts=[*work.conflicts, *put.conflicts], put=put)
 
-    def _find_loaded(self, connection: psycopg.Connection, chunk: Chunk) -> Counts | None:
-        row = connection.execute(
-            "SELECT lines, loaded, derived, duplicate, conflict, rejected, skipped, out_of_window,"
-            " sanitised FROM import_chunks WHERE run_id = %s AND chunk_number = %s",
-            (self._task.run_id, chunk.number),
-        ).fetchone()
-        return Counts(*row) if row else None
-
     def _load_once(self, connection: psycopg.Connection, work: _Work) -> Counts:
         self.compared = self.written = None
-        with connection.transaction():
-            if not (work.put.claims or self._is_waiting):
-                connection.execute(_WITHOUT_WAITING)
-            loaded = self._find_loaded(connection, work.chunk)
-            if loaded:
-                return loaded
+        with ExitStack() as transaction:
+            waits = bool(work.put.claims or self._is_waiting)
+            begun = begin_chunk(connection, transaction, self._task.run_id, work.chunk.number, waits)
+            if isinstance(begun, Counts):
+                return begun
             people = assign_people(connection, self._folder, work.staged)
             has_people, work = people is not work.staged, replace(work, staged=people)
             verdict = self._ask(connection, work)
@@ -171,7 +147,7 @@ class _Loader:
                     f"({len(contradicting)} in this chunk), and --on-conflict is fail; "
                     "see them with --on-conflict keep"
                 )
-            counts = self._write(connection, work, verdict)
+            counts = self._write(connection, work, verdict, begun)
             lines: set[int] = set()
             if work.put.claims:
                 kept = set(self._written(verdict)) | set(verdict.duplicates)
@@ -193,9 +169,8 @@ class _Loader:
         asks = self._asks_first is not False
         return ask_table(connection, work.staged, asks, self._task.asks_own_ids)
 
-    def _write(self, connection: psycopg.Connection, work: _Work, verdict: Verdict) -> Counts:
+    def _write(self, connection: psycopg.Connection, work: _Work, verdict: Verdict, begun: Begun) -> Counts:
         staged = work.staged
-        chunk_id, now = _draw_chunk_id(connection)
         is_replacing = self._task.on_conflict == "replace"
         written = self._written(verdict)
         if len(written) < len(staged):
@@ -203,28 +178,30 @@ class _Loader:
         days = staged.days()
         if is_replacing:
             days |= {conflict.known.created_at.date() for conflict in verdict.conflicts}
-        self._write_conflicts(connection, work, verdict, chunk_id)
-        copy_rows(connection, staged, chunk_id, now)
+        noted = self._describe_conflicts(connection, work, verdict, begun.chunk_id)
+        copy_rows(connection, staged, begun.chunk_id, begun.now)
         derived = make_derived(connection, self._folder, work.chunk, self._task.source)
-        copy_rows(connection, derived, chunk_id, now)
+        copy_rows(connection, derived, begun.chunk_id, begun.now)
         days |= derived.days()
         self.days |= days
         counts = replace(_count(work, verdict), derived=len(derived))
         facts = {
-            "chunk_id": chunk_id,
+            "chunk_id": begun.chunk_id,
             "run_id": self._task.run_id,
             "digest": staged.digest,
             "days": sorted(days),
         }
-        connection.execute(_INSERT_CHUNK, facts | asdict(counts) | _describe_place(work.chunk))
+        note_chunk(connection, facts | asdict(counts) | _describe_place(work.chunk), noted)
         return counts
 
     def _written(self, verdict: Verdict) -> list[int]:
         is_replacing = self._task.on_conflict == "replace"
         return sorted(verdict.new + [c.row for c in verdict.conflicts if is_replacing])
 
-    def _write_conflicts(self, connection: psycopg.Connection, work: _Work, verdict: Verdict, chunk_id: int) -> None:
-        """Note every conflict; when replacing, take the contradicted rows out and keep them whole."""
+    def _describe_conflicts(
+        self, connection: psycopg.Connection, work: _Work, verdict: Verdict, chunk_id: int
+    ) -> list[tuple[Any, ...]]:
+        """What is to be noted of every conflict; when replacing, the contradicted rows are taken out and kept whole."""
         run_id, is_replacing = self._task.run_id, self._task.on_conflict == "replace"
         noted: list[tuple[Any, ...]] = [
             (run_id, c.part, c.line, chunk_id, UUID(c.event_id), c.against, _as_json(c.fields), False, None)
@@ -236,8 +213,7 @@ class _Loader:
             place = (run_id, work.chunk.part, line, chunk_id, event_id)
             against = f"the row with id {found.known.event_id}"
             noted.append((*place, against, _as_json(found.fields), is_replacing, previous))
-        with connection.cursor() as cursor:
-            cursor.executemany(_INSERT_CONFLICT, noted)
+        return noted
 
 
 def _await_turn(task: LoadTask, chunk: Chunk) -> bool:
@@ -246,13 +222,6 @@ def _await_turn(task: LoadTask, chunk: Chunk) -> bool:
         staged = chunk.staged_as
         return Pace(Path(task.pace)).wait(staged.records, staged.last_byte - staged.first_byte, task.not_after)
     return task.not_after is None or time.time() < task.not_after
-
-
-def _draw_chunk_id(connection: psycopg.Connection) -> tuple[int, int]:
-    """A new chunk id, and the transaction's time in microseconds."""
-    found = connection.execute("SELECT nextval(pg_get_serial_sequence('import_chunks', 'chunk_id')), now()").fetchone()
-    assert found
-    return int(found[0]), to_microseconds(found[1])
 
 
 def _count(work: _Work, verdict: Verdict) -> Counts:

@@ -1,11 +1,15 @@
 """Spot checks: records read again from the export's own bytes, decoded afresh, and looked up in the table."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import Final
 from uuid import UUID
+
+import psycopg
 
 from hindcast.chunk_proof import Difference
 from hindcast.conflicts import diff_rows
@@ -24,6 +28,9 @@ from hindcast.plan import Plan, load_plan
 from hindcast.records import Progress, iter_lines
 from hindcast.settings import Settings, load_settings
 from hindcast.staging import read_chunk
+from hindcast.times import to_microseconds
+
+_AT_ONCE: Final = 25  # records in memory, each of any size that is allowed
 
 
 @dataclass(frozen=True)
@@ -59,13 +66,23 @@ def spot_check(task: LoadTask, count: int) -> SpotResult:
         drawn = choose_spots(manifest, folder, count, task.run_id)
         spots = [spot for spot in drawn if (spot.part, spot.line) not in kept_out]
         differences: list[Difference] = []
-        for spot, raw in _read_again(plan, spots, settings):
-            event = _decode(plan, raw, settings)
-            derived = identify_person(connection, event, plan.format)
-            known = next(fetch_by_id(connection, [derived.event_id], [derived.microseconds]), None)
-            differences.extend(_compare(spot, event, derived, plan.format, known))
+        read = ((spot, _decode(plan, raw, settings)) for spot, raw in _read_again(plan, spots, settings))
+        while some := list(islice(read, _AT_ONCE)):
+            differences.extend(_look_up(connection, plan.format, some))
     unequal = {(d.part, d.line) for d in differences}
     return SpotResult(len(spots), len(spots) - len(unequal), differences)
+
+
+def _look_up(
+    connection: psycopg.Connection, source: str, records: Sequence[tuple[Spot, Event]]
+) -> Iterator[Difference]:
+    derived = [identify_person(connection, event, source) for _, event in records]
+    found = fetch_by_id(connection, [d.event_id for d in derived], [d.microseconds for d in derived])
+    known = {(row.event_id.bytes, to_microseconds(row.created_at)): row for row in found}
+    elsewhen = {event_id: row for (event_id, _), row in known.items()}
+    for (spot, event), own in zip(records, derived, strict=True):
+        row = known.get((own.event_id, own.microseconds)) or elsewhen.get(own.event_id)
+        yield from _compare(spot, event, own, source, row)
 
 
 def choose_spots(manifest: Manifest, folder: Path, count: int, run_id: UUID) -> list[Spot]:

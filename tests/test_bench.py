@@ -1,10 +1,13 @@
 import json
 import re
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bench.command import CommandFailed, as_object, run, step_seconds
+from bench.far import seen_from_afar
 from bench.figures import Taken, rotated, summarise, tabulate
 from bench.memory import Peaks, name_kind
 from bench.plot import draw
@@ -123,3 +126,12 @@ def test_a_result_of_one_measurement_can_be_shown() -> None:
 
 def test_a_table_has_its_numbers_to_the_right() -> None:
     assert tabulate([["a", "1"]], ["", "n"]).splitlines()[1] == "| --- | ---: |"
+
+
+def test_a_database_seen_from_afar_is_the_same_later(empty_database: str) -> None:
+    with seen_from_afar(empty_database, 40) as url, psycopg.connect(url) as connection:
+        began = time.monotonic()
+        assert connection.execute("SELECT repeat('x', 3000000)").fetchone() == ("x" * 3_000_000,)
+        assert time.monotonic() - began >= 0.04
+    with seen_from_afar(empty_database, 0) as url:
+        assert url == empty_database

@@ -1,7 +1,11 @@
 """Loading into a real database: once, again, in pieces, killed, and several at once."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -41,6 +45,45 @@ def run_at_once(*calls: Import) -> list[BaseException]:
     for thread in threads:
         thread.join()
     return raised
+
+
+@contextmanager
+def counted_journeys(monkeypatch: pytest.MonkeyPatch, trace: Path) -> Iterator[Callable[[], int]]:
+    """How often the server told a loader that it waits for the next command, by libpq's own trace."""
+    import hindcast.load
+
+    own = hindcast.load.connect
+    with trace.open("wb") as file, monkeypatch.context() as patch:
+
+        @contextmanager
+        def traced(*arguments: Any, **named: Any) -> Iterator[psycopg.Connection]:
+            with own(*arguments, **named) as connection:
+                connection.pgconn.trace(file.fileno())
+                yield connection
+                connection.pgconn.untrace()
+
+        patch.setattr(hindcast.load, "connect", traced)
+        yield lambda: trace.read_text(errors="replace").count("ReadyForQuery")
+
+
+def test_a_chunk_takes_few_journeys_to_a_database_far_away(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To begin, for its rows (and one more, until the server says that it takes them), for its lines, to commit.
+    monkeypatch.setenv("HINDCAST_CHUNK_SIZE", "10")
+    events = [make_event(n) for n in range(100)]
+    for first in range(0, 100, 10):  # a chunk's last two have its first's own id, and contradict it
+        events[first] |= {"event_id": f"own-{first}"}
+        events[first + 8], events[first + 9] = (events[first] | {"user_id": f"other-{n}"} for n in (1, 2))
+    export = write_export(tmp_path / "export.jsonl", events)
+    begun = begin(target, export)
+    found = []
+    for chunks in ((0,), (1, 2, 3, 4, 5)):  # all in one month
+        with counted_journeys(monkeypatch, tmp_path / f"trace-{chunks[0]}") as count:
+            load_chunks(replace(begun.task(*chunks), asks_own_ids=False))
+            found.append(count())
+    assert found[1] - found[0] == 4 * 4  # of four chunks more
+    assert begun.counts() == Counts(lines=60, loaded=48, conflict=12)
 
 
 def test_the_sample_loads_three_events_and_none_again(target: str) -> None:
