@@ -45,9 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.settings", description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--only", default="", help="variants, by commas; the others are compared with the first"
-    )
+    parser.add_argument("--only", default="", help="variants, by commas; the others are compared with the first")
     parser.add_argument("--journey", type=float, default=0, help="milliseconds to the database and back")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     options = parser.parse_args()
