@@ -10,13 +10,12 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from hindcast.database import SESSION, configure
 from hindcast.errors import ConfigurationError, TargetError, TransientError
 
 _SETTING_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
-_ALWAYS: Final = {
-    "search_path": "public",
+_ALWAYS: Final = SESSION | {
     "default_transaction_read_only": "on",
-    "timezone": "UTC",
     "max_parallel_workers_per_gather": "0",  # the target's cores are the platform's
     # Of what was just loaded there are no statistics: for one row of a view the planner would read whole months, twice.
     "enable_nestloop": "off",
@@ -41,12 +40,10 @@ class Sessions:
         except psycopg.OperationalError as error:
             raise TransientError(f"the gate cannot reach the target: {error}") from error
         self._opened.append(connection)
-        # Set by a query, not by `-c` in the connection's options: some poolers refuse options.
         try:
-            for name, value in self._settings.items():
-                connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+            configure(connection, self._settings)
         except psycopg.Error as error:
-            raise TargetError(f"the target refused session setting {name}={value[:60]!r}: {error}") from error
+            raise TargetError(f"the target refused a session setting: {str(error)[:300]}") from error
         connection.commit()
         return connection
 

@@ -29,7 +29,7 @@ from hindcast.errors import ArchiveError, TargetError
 from hindcast.lookahead import one_ahead
 from hindcast.month_tables import find_large, is_whole, month_bounds, month_table
 from hindcast.put_back import prepare_put_back
-from hindcast.row_digest import pin_text_form, table_columns
+from hindcast.row_digest import table_columns
 from hindcast.row_texts import copy_texts
 from hindcast.selected_rows import SelectedRows, count_by_day, measure_rows, snapshot
 from hindcast.selection import read_selection
@@ -61,7 +61,6 @@ def archive_rows(
     """
     selection = read_selection(archive.selection)
     clear_folder(archive.uri)
-    pin_text_form(connection)
     marks = watch(connection, map(month_table, find_large(connection, seen.month_rows if seen else {})))
     with scratch_folder(settings) as scratch, snapshot(connection):
         columns = table_columns(connection)
@@ -111,7 +110,6 @@ def verify_archive(
 
 def require_selected(connection: psycopg.Connection, archive: Archive, digest: str) -> None:
     """Raise TargetError when the rows that are selected now are not those of the digest."""
-    pin_text_form(connection)
     with snapshot(connection):
         found = measure_rows(connection, read_selection(archive.selection), table_columns(connection))
     require_digest(found.digest.text, digest)

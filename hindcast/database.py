@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,22 @@ OLDEST_SERVER: Final = 150_000
 WRITER_LOCK: Final = 0x48696E6463617374  # "Hindcast": one writer a database
 # A peer that is gone without a word is noticed in a minute, not in two hours.
 _ALIVE: Final[dict[str, Any]] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# Whatever the database or the role prefers: that rows compare as texts depends on their one exact form, and what a
+# statement means on the rest.
+SESSION: Final = {
+    "client_encoding": "UTF8",
+    "search_path": "public",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "default_transaction_isolation": "read committed",
+}
 _TRANSIENT: Final = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
@@ -63,21 +79,22 @@ def describe_url(url: str) -> str:
 
 @contextlib.contextmanager
 def connect(url: str, settings: Settings, autocommit: bool = True) -> Iterator[psycopg.Connection]:
-    """A session with UTF-8, UTC, our timeouts and search path. Faults of the database come out as ours."""
+    """A session as `SESSION` has it, with our timeouts. Faults of the database come out as ours."""
     with (
         translated(url),
         psycopg.connect(url, autocommit=True, application_name="hindcast", connect_timeout=10, **_ALIVE) as connection,
     ):
-        # Not as start-up options, which poolers refuse, also in session mode. Rows come and go as bytes of UTF-8,
-        # whatever the database's encoding or PGCLIENTENCODING would have.
-        connection.execute(
-            "SELECT set_config('client_encoding', 'UTF8', false),"
-            " set_config('timezone', 'UTC', false), set_config('search_path', 'public', false),"
-            " set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
-            (str(settings.lock_timeout_ms), str(settings.statement_timeout_ms)),
-        )
+        timeouts = {"lock_timeout": settings.lock_timeout_ms, "statement_timeout": settings.statement_timeout_ms}
+        configure(connection, SESSION | {name: str(value) for name, value in timeouts.items()})
         connection.autocommit = autocommit
         yield connection
+
+
+def configure(connection: psycopg.Connection, settings: Mapping[str, str]) -> None:
+    """Set what the session is to have, at once. Not as start-up options: poolers refuse those, also in session mode."""
+    setting = sql.SQL("set_config({}, {}, false)")
+    pairs = [setting.format(sql.Literal(name), sql.Literal(value)) for name, value in settings.items()]
+    connection.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(pairs)))
 
 
 @contextlib.contextmanager
@@ -162,9 +179,9 @@ def count_rows(connection: psycopg.Connection, table: str) -> int:
 
 
 def _connect_patiently(url: str) -> psycopg.Connection:
-    """A session for changes of the schema: UTC and our search path, without our timeouts."""
+    """A session for changes of the schema: as `SESSION` has it, without our timeouts."""
     connection = psycopg.connect(url, autocommit=True, application_name="hindcast", connect_timeout=10, **_ALIVE)
-    connection.execute("SELECT set_config('timezone', 'UTC', false), set_config('search_path', 'public', false)")
+    configure(connection, SESSION)
     connection.autocommit = False
     return connection
 

@@ -13,7 +13,7 @@ from hindcast.archive_ledger import Archive, find_unfinished, sum_chunks
 from hindcast.overlap import Overlap, Owner, find_overlaps, find_owners
 from hindcast.put_back import count_put_back
 from hindcast.rollups import ROLLUPS
-from hindcast.row_digest import pin_text_form, table_columns
+from hindcast.row_digest import table_columns
 from hindcast.selected_rows import SelectedRows, measure_rows, snapshot
 from hindcast.selection import Selection
 from hindcast.settings import Settings
@@ -107,7 +107,6 @@ class Preview:
 
 def make_preview(connection: psycopg.Connection, selection: Selection, settings: Settings) -> Preview:
     """Look at the selected rows in one snapshot. Takes a scan of the months concerned."""
-    pin_text_form(connection)
     with snapshot(connection):
         selected = measure_rows(connection, selection, table_columns(connection))
         owners = find_owners(connection, selected)

@@ -19,7 +19,7 @@ from hindcast.errors import ArchiveError
 from hindcast.month_tables import month_bounds
 from hindcast.pace import Pace as GovernedPace
 from hindcast.removed_objects import remove_objects
-from hindcast.row_digest import pin_text_form, row_hash
+from hindcast.row_digest import row_hash
 from hindcast.settings import Settings
 from hindcast.whole_months import chunks_of, empty_months
 
@@ -68,7 +68,6 @@ def delete_rows(
     description = read_description(archive.uri)
     read_index(description, archive.uri)
     set_status(connection, archive, "deleting")
-    pin_text_form(connection)
     look_up_by_key(connection)
     empty_months(connection, archive, description, settings)
     done = done_chunks(connection, archive.archive_id)
@@ -84,7 +83,6 @@ def delete_rows(
 def verify_absence(connection: psycopg.Connection, archive: Archive, settings: Settings, advance: Advance) -> Presence:
     """Look every archived row up in the table; those that are there and were not left on purpose are in `same`."""
     description = read_description(archive.uri)
-    pin_text_form(connection)
     look_up_by_key(connection)
     found = Presence()
     gone = _of_empty_months(connection, description)

@@ -21,7 +21,7 @@ from hindcast.errors import ArchiveError, ConfigurationError
 from hindcast.month_tables import month_bounds
 from hindcast.prune import Pace, no_pace
 from hindcast.retired import tidy_up
-from hindcast.row_digest import Digest, pin_text_form, row_hash
+from hindcast.row_digest import Digest, row_hash
 from hindcast.row_texts import send_texts
 from hindcast.settings import Settings
 from hindcast.storage import is_s3
@@ -69,7 +69,6 @@ def restore_rows(
     """Put the archived rows back; returns how many were missing. Safe to run again, also after a kill."""
     description = read_description(archive.uri)
     set_status(connection, archive, "restoring")
-    pin_text_form(connection)
     look_up_by_key(connection)
     settle_months(connection, archive, description)
     tidy_up(connection)  # of a rollback that was killed: their space is about to be needed
@@ -99,7 +98,6 @@ def verify_restored(
 ) -> tuple[Presence, str]:
     """What the table holds of the archived rows, and the digest of those that are as archived."""
     description = read_description(archive.uri)
-    pin_text_form(connection)
     look_up_by_key(connection)
     found, digest = Presence(), Digest()
     with scratch_folder(settings) as scratch:

@@ -57,19 +57,10 @@ def hash_row(values: Sequence[str | None]) -> bytes:
 
 
 def row_hash(columns: Sequence[str], alias: str) -> sql.Composed:
-    """The server's expression for the hash of a row of `alias`; the session's text form must be pinned."""
+    """The server's expression for the hash of a row of `alias`, in a session that writes values in `SESSION`'s form."""
     row = sql.SQL(", ").join(sql.Identifier(alias, name) for name in columns)
     return sql.SQL("substring(sha256(convert_to(ROW({})::text, 'UTF8')) FROM 1 FOR {})").format(
         row, sql.Literal(HASH_BYTES)
-    )
-
-
-def pin_text_form(connection: psycopg.Connection) -> None:
-    """Make the session write values in one exact form, whatever the database or the role prefers."""
-    connection.execute(
-        "SELECT set_config('datestyle', 'ISO, YMD', false), set_config('timezone', 'UTC', false),"
-        " set_config('intervalstyle', 'postgres', false), set_config('extra_float_digits', '1', false),"
-        " set_config('bytea_output', 'hex', false)"
     )
 
 
