@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 import psycopg
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from hindcast.archive import read_chunks, read_description
@@ -67,6 +68,29 @@ def find_archived(
                 )
                 found.update(UUID(value).bytes for value in chunk.table["event_id"].filter(times).to_pylist())
     return frozenset(found)
+
+
+def count_archived(connection: psycopg.Connection, settings: Settings, run_id: UUID) -> int:
+    """Rows that a run wrote, that were rolled back since and not restored; reads the archives made since it began.
+
+    Raises ArchiveError when one cannot be read.
+    """
+    archives = connection.execute(
+        "SELECT a.uri FROM import_archives AS a INNER JOIN import_runs AS r ON r.run_id = %s"
+        " WHERE a.created_at >= r.started_at AND (a.run_id IS NULL OR a.run_id = r.run_id)"
+        " AND a.status IN ('deleting', 'deleted', 'restoring')",
+        (run_id,),
+    ).fetchall()
+    if not archives:
+        return 0
+    own = connection.execute("SELECT chunk_id::text FROM import_chunks WHERE run_id = %s", (run_id,)).fetchall()
+    chunk_ids, count = pa.array([chunk_id for (chunk_id,) in own], pa.string()), 0
+    with scratch_folder(settings) as scratch:
+        for (uri,) in archives:
+            for chunk in read_chunks(read_description(uri), uri, scratch):
+                owners = chunk.table["import_chunk_id"].cast(pa.string())
+                count += pc.sum(pc.is_in(owners, value_set=chunk_ids)).as_py() or 0
+    return count
 
 
 def _text(moment: datetime) -> str:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 
+from hindcast.archived_ids import ArchivedIds
 from hindcast.chunk_proof import Difference
 from hindcast.conflicts import diff_rows
 from hindcast.database import connect
@@ -44,11 +45,15 @@ class Spot:
 
 @dataclass(frozen=True)
 class SpotResult:
-    """How many records were re-read and found equal; the rest is in `differences`."""
+    """How many records were re-read and found equal; the rest is in `differences`.
+
+    Those whose rows were rolled back since are counted by themselves alone.
+    """
 
     checked: int
     equal: int
     differences: list[Difference]
+    rolled_back: int = 0
 
 
 def spot_check(task: LoadTask, count: int) -> SpotResult:
@@ -65,24 +70,29 @@ def spot_check(task: LoadTask, count: int) -> SpotResult:
         kept_out = set(lines)
         drawn = choose_spots(manifest, folder, count, task.run_id)
         spots = [spot for spot in drawn if (spot.part, spot.line) not in kept_out]
+        archived, rolled_back = ArchivedIds(connection, settings), 0
         differences: list[Difference] = []
         read = ((spot, _decode(plan, raw, settings)) for spot, raw in _read_again(plan, spots, settings))
         while some := list(islice(read, _AT_ONCE)):
-            differences.extend(_look_up(connection, plan.format, some))
+            for spot, event, own, row in _look_up(connection, plan.format, some):
+                if row is None and archived.holds(own.event_id, event.occurred_at):
+                    rolled_back += 1
+                else:
+                    differences.extend(_compare(spot, event, own, plan.format, row))
     unequal = {(d.part, d.line) for d in differences}
-    return SpotResult(len(spots), len(spots) - len(unequal), differences)
+    checked = len(spots) - rolled_back
+    return SpotResult(checked, checked - len(unequal), differences, rolled_back)
 
 
 def _look_up(
     connection: psycopg.Connection, source: str, records: Sequence[tuple[Spot, Event]]
-) -> Iterator[Difference]:
+) -> Iterator[tuple[Spot, Event, Identified, KnownRow | None]]:
     derived = [identify_person(connection, event, source) for _, event in records]
     found = fetch_by_id(connection, [d.event_id for d in derived], [d.microseconds for d in derived])
     known = {(row.event_id.bytes, to_microseconds(row.created_at)): row for row in found}
     elsewhen = {event_id: row for (event_id, _), row in known.items()}
     for (spot, event), own in zip(records, derived, strict=True):
-        row = known.get((own.event_id, own.microseconds)) or elsewhen.get(own.event_id)
-        yield from _compare(spot, event, own, source, row)
+        yield spot, event, own, known.get((own.event_id, own.microseconds)) or elsewhen.get(own.event_id)
 
 
 def choose_spots(manifest: Manifest, folder: Path, count: int, run_id: UUID) -> list[Spot]:

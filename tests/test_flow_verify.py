@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from flow_runs import SAMPLE, Outcome, backfill, run_flow
 from loading import query
+from undoing import roll_back
 
 pytest_plugins = ["flow_fixtures", "loading_fixtures"]
 pytestmark = pytest.mark.flow
@@ -30,6 +31,19 @@ def test_verify_names_the_field_that_was_edited_and_leaves_the_ledger_alone(data
     )
     assert [(d["line"], d["field"]) for d in outcome.report["verification"]["differences"]] == [(3, "payload.score")]
     assert query(database, LEDGER) == before
+
+
+def test_what_was_rolled_back_since_fails_no_check(database: str) -> None:
+    run_id = backfill(SAMPLE).report["run_id"]
+    for event_type, left in (("course_completed", 2), (None, 0)):
+        roll_back(database, run_id, event_type=event_type)
+        outcome = verify(run_id)
+        assert (outcome.exit_code, outcome.report["verification"]["status"]) == (0, "passed")
+        told = {check["name"]: check["detail"] for check in outcome.report["verification"]["checks"]}
+        assert told["spot checks"] == (
+            f"{left} of {left} records re-read from the export's own bytes equal their rows;"
+            f" {3 - left} more were rolled back since"
+        )
 
 
 def test_a_run_that_is_not_there_is_a_usage_error(database: str) -> None:

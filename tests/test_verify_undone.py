@@ -1,10 +1,15 @@
 """Verification of an import of which rows were rolled back since."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from loading import Import, load, make_event, query, write_export
 from undoing import restore, roll_back
+
+from hindcast.archived_ids import count_archived
+from hindcast.database import connect
+from hindcast.settings import load_settings
 
 
 @pytest.fixture
@@ -38,3 +43,27 @@ def test_restored_rows_are_looked_for_again(loaded: Import) -> None:
     archive = roll_back(loaded.url, loaded.run.run_id, event_type="lesson_completed")["archive"]
     restore(loaded.url, str(archive))
     assert content(loaded).startswith("40 of 40 rows") and "rolled back" not in content(loaded)
+
+
+def test_spot_checks_and_the_count_of_the_runs_rows_leave_them_out(loaded: Import) -> None:
+    settings = load_settings()
+    with connect(loaded.url, settings) as connection:
+        assert count_archived(connection, settings, loaded.run.run_id) == 0
+        archive = roll_back(loaded.url, loaded.run.run_id, event_type="lesson_completed")["archive"]
+        assert count_archived(connection, settings, loaded.run.run_id) == 20
+        assert count_archived(connection, settings, uuid4()) == 0
+        found = loaded.spot_check()
+        assert (found.differences, found.rolled_back) == ([], 20)
+        assert found.equal == found.checked == 20
+        restore(loaded.url, str(archive))
+        assert count_archived(connection, settings, loaded.run.run_id) == 0
+    assert loaded.spot_check().rolled_back == 0
+
+
+def test_a_window_that_was_rolled_back_counts_for_each_of_its_runs(loaded: Import, tmp_path: Path) -> None:
+    other = load(loaded.url, write_export(tmp_path / "other.jsonl", (make_event(n) for n in range(40, 100))))
+    roll_back(loaded.url, window="2024-02-01..2024-03-01", source="analytics_history")
+    settings = load_settings()
+    with connect(loaded.url, settings) as connection:
+        assert count_archived(connection, settings, loaded.run.run_id) == 0
+        assert count_archived(connection, settings, other.run.run_id) == 40
