@@ -199,7 +199,8 @@ def _verification(verification: Verification | None) -> dict[str, Any] | None:
     if verification is None:
         return None
     differences = [asdict(difference) for difference in verification.differences]
-    return {"status": verification.status, "checks": verification.checks, "differences": differences}
+    facts = {"status": verification.status, "checks": verification.checks, "differences": differences}
+    return facts | {"rolled_back": verification.rolled_back}
 
 
 def _rejects_by_reason(findings: Findings) -> list[dict[str, Any]]:

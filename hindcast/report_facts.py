@@ -7,7 +7,7 @@ month or a rollup differs, or while the books do not balance, is shown as not pr
 from dataclasses import dataclass
 from typing import Any
 
-from hindcast.report_format import count_of, number, plain, share, visible
+from hindcast.report_format import count_of, number, plain, share, tell_table, visible
 
 _GOOD = frozenset({"passed", "pass", "ok", "succeeded", "success", "equal", "same", "proven", "fresh", "true"})
 _BAD = frozenset(
@@ -51,6 +51,7 @@ _SHAPE: dict[str, Any] = {
     "rollups": [{"rollup": _TEXT, "status": _TEXT, "buckets": _COUNT, "rows": _COUNT, "differing": _COUNT}],
     "verification": {
         "status": _TEXT,
+        "rolled_back": _COUNT,
         "checks": [{"name": _TEXT, "status": _TEXT, "detail": _TEXT}],
         "differences": [{"part": _TEXT, "line": None, "field": _TEXT, "export": None, "table": None}],
     },
@@ -247,8 +248,7 @@ def _headline(report: dict[str, Any], unproven: list[str]) -> str:
         return f"Nothing new to load; {count_of(report['conflict'], 'record')} in conflict kept out"
     if not loaded and report["staged"]:
         return f"Nothing new to load{'' if unproven else ': the table already holds this export'}"
-    ending = "but not proven" if unproven else "and proven"
-    return f"{count_of(loaded, 'event')} in the table {ending}"
+    return tell_table(report, "but not proven" if unproven else "and proven")
 
 
 def _arrived(report: dict[str, Any]) -> str:

@@ -119,3 +119,12 @@ def share(part: Any, whole: Any) -> str:
 def count_of(amount: Any, noun: str, plural: str = "") -> str:
     """`1 line`, `2 lines`."""
     return f"{number(amount)} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def tell_table(report: dict[str, Any], ending: str) -> str:
+    """What of a run is in the table: what it loaded, or, where rows were rolled back since, what verifying found."""
+    rolled_back = (report["verification"] or {}).get("rolled_back")
+    if not rolled_back:
+        return f"{count_of(report['loaded'], 'event')} in the table {ending}"
+    found = sum(row["table"] or 0 for row in report["months"])
+    return f"{count_of(found, 'event')} in the table {ending}; {number(rolled_back)} were rolled back since"

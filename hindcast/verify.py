@@ -21,11 +21,15 @@ from hindcast.settings import load_settings
 
 @dataclass
 class Verification:
-    """The verdict on a run's rows. `months` are (month, event type, in the export, in the table)."""
+    """The verdict on a run's rows. `months` are (month, event type, in the export, in the table).
+
+    `rolled_back` rows are not there because they were rolled back since; nothing else counts them.
+    """
 
     checks: list[dict[str, str]] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     months: list[tuple[str, str, int, int]] = field(default_factory=list)
+    rolled_back: int = 0
 
     @property
     def status(self) -> str:
@@ -54,7 +58,7 @@ def sum_proofs(manifest: Manifest, proofs: Sequence[ChunkProof]) -> Verification
         verification.differences.extend(proof.differences[: KEPT_DIFFERENCES - len(verification.differences)])
     expected, matching = sum(p.expected for p in proofs), sum(p.matching for p in proofs)
     missing, differing = sum(p.missing for p in proofs), sum(p.differing for p in proofs)
-    pruned = sum(p.pruned for p in proofs)
+    pruned = verification.rolled_back = sum(p.pruned for p in proofs)
     rolled_back = f" {pruned:,} were rolled back since and are not looked for;" if pruned else ""
     months = verification.months
     unequal = [m for m in months if m[2] != m[3]]

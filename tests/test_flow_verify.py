@@ -39,6 +39,8 @@ def test_what_was_rolled_back_since_fails_no_check(database: str) -> None:
         roll_back(database, run_id, event_type=event_type)
         outcome = verify(run_id)
         assert (outcome.exit_code, outcome.report["verification"]["status"]) == (0, "passed")
+        assert outcome.report["verification"]["rolled_back"] == 3 - left
+        assert (outcome.report["loaded"], sum(row["table"] for row in outcome.report["months"])) == (3, left)
         told = {check["name"]: check["detail"] for check in outcome.report["verification"]["checks"]}
         assert told["spot checks"] == (
             f"{left} of {left} records re-read from the export's own bytes equal their rows;"

@@ -9,6 +9,7 @@ from undoing import restore, roll_back
 
 from hindcast.archived_ids import count_archived
 from hindcast.database import connect
+from hindcast.report_format import tell_table
 from hindcast.settings import load_settings
 
 
@@ -67,3 +68,10 @@ def test_a_window_that_was_rolled_back_counts_for_each_of_its_runs(loaded: Impor
     with connect(loaded.url, settings) as connection:
         assert count_archived(connection, settings, loaded.run.run_id) == 0
         assert count_archived(connection, settings, other.run.run_id) == 40
+
+
+def test_the_headline_is_of_what_is_there() -> None:
+    report = {"loaded": 40, "months": [{"table": 20}, {"table": None}], "verification": {"rolled_back": 1_234}}
+    assert tell_table(report, "and proven") == "20 events in the table and proven; 1,234 were rolled back since"
+    report["verification"] = {"rolled_back": 0}
+    assert tell_table(report, "and proven") == "40 events in the table and proven"
