@@ -8,14 +8,14 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from bench import ours, peers
-from bench.command import ROOT, CommandFailed, remove
+from bench.command import ROOT, CommandFailed, remove, some_of
 from bench.figures import Taken, rotated, summarise
 from bench.lab import Lab, prepare
 from bench.machine import describe_machine
@@ -67,16 +67,16 @@ def main() -> None:
 
 
 def _read_options() -> argparse.Namespace:
-    names = [*SERIES, *peers.PEERS]
+    names, programs = [*SERIES, *peers.PEERS], ", ".join(peers.PEERS)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="records of the export")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; medians are told")
     parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same bytes")
     parser.add_argument("--peer-events", type=int, default=100_000, help="rows that peers load")
     parser.add_argument(
-        "--peers", type=_names(peers.PEERS), default=list(peers.PEERS), help=f"which: {', '.join(peers.PEERS)}; or none"
+        "--peers", type=some_of(peers.PEERS), default=list(peers.PEERS), help=f"which: {programs}; or none"
     )
-    parser.add_argument("--only", type=_names(names), help=f"only these series: {', '.join(names)}")
+    parser.add_argument("--only", type=some_of(names), help=f"only these series: {', '.join(names)}")
     parser.add_argument("--json", type=Path, help="where the figures go; default bench/results/<time>.json")
     parser.add_argument(
         "--work", type=Path, default=ROOT / ".hindcast" / "bench", help="holds data and peers' programs"
@@ -84,17 +84,6 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="leave the data of this run in the work folder")
     parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.md and what it shows")
     return parser.parse_args()
-
-
-def _names(known: Collection[str]) -> Callable[[str], list[str]]:
-    def read(text: str) -> list[str]:
-        given = [] if text == "none" else text.split(",")
-        for name in given:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r}: expected some of {', '.join(known)}")
-        return given
-
-    return read
 
 
 def _choose(only: list[str] | None, wanted: list[str], tools: Path) -> tuple[dict[str, Series], dict[str, str]]:

@@ -1,5 +1,6 @@
 """Running a command as a user does, with its time, its progress lines and its memory."""
 
+import argparse
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -100,3 +101,16 @@ def as_object(text: str) -> dict[str, Any]:
             found: dict[str, Any] = json.loads(line)
             return found
     raise CommandFailed(f"said no JSON: {text[-200:]!r}")
+
+
+def some_of(known: Collection[str]) -> Callable[[str], list[str]]:
+    """An option's type: names by commas, or `none`; argparse tells of one that is not known."""
+
+    def read(text: str) -> list[str]:
+        given = [] if text == "none" else text.split(",")
+        for name in given:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r}: expected some of {', '.join(known)}")
+        return given
+
+    return read

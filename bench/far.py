@@ -18,6 +18,8 @@ from urllib.parse import quote, urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
+from bench.command import CommandFailed
+
 _BYTES: Final = 1 << 18
 _HELD: Final = 4096  # pieces on their way: more than the fastest load has in 50 ms
 
@@ -35,6 +37,8 @@ def seen_from_afar(url: str, milliseconds: float) -> Iterator[str]:
         relay = subprocess.Popen(command)
         try:
             while not Path(folder, name).exists():
+                if relay.poll() is not None:
+                    raise CommandFailed("the relay ended before it listened")
                 time.sleep(0.05)
             yield urlsplit(url)._replace(query=f"host={quote(folder, safe='/')}&port={given['port']}").geturl()
         finally:

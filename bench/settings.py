@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from bench.command import as_object, remove, run_hindcast
+from bench.command import as_object, remove, run_hindcast, some_of
 from bench.far import seen_from_afar
 from bench.figures import Taken, rotated, summarise, tabulate
 from bench.server import fresh, running_server, say
@@ -45,11 +45,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.settings", description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="variants, by commas; the others are compared with the first")
+    parser.add_argument(
+        "--only", type=some_of(VARIANTS), default=list(VARIANTS), help="variants, compared with the first: a,b,..."
+    )
     parser.add_argument("--journey", type=float, default=0, help="milliseconds to the database and back")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     options = parser.parse_args()
-    names = options.only.split(",") if options.only else list(VARIANTS)
     with tempfile.TemporaryDirectory(prefix="hindcast-settings-") as name, running_server(Path(name)) as server:
         export = Path(name) / "history.jsonl"
         generate(GenerateSpec("analytics_history", options.events, 7, export))
@@ -57,12 +58,12 @@ def main() -> None:
         _run(server, export, home, {}, 0)  # the first makes Prefect's database
         rounds = []
         for number in range(options.rounds):
-            order = rotated(names, number)
+            order = rotated(options.only, number)
             rounds.append({name: _run(server, export, home, VARIANTS[name], options.journey) for name in order})
     figures = summarise(rounds)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
-    say(render({variant: figures[variant] for variant in names}))
+    say(render({variant: figures[variant] for variant in options.only}))
 
 
 def render(figures: dict[str, dict[str, Any]]) -> str:

@@ -42,12 +42,11 @@ class ReadBack:
         """Begin to read back what the run wrote; what takes long by itself is begun first."""
         findings = job.findings
         assert findings.run and findings.plan and findings.counts
+        run, loaded = findings.run, findings.counts.loaded + findings.counts.derived
         with connect(job.url, job.settings) as connection:
-            rolled_back = count_archived(connection, job.settings, findings.run.run_id)
-        loaded = findings.counts.loaded + findings.counts.derived - rolled_back
-        on_table = gate_loaded.submit(findings.run, findings.plan, job.url, loaded, job.settings) if loaded else None
-        with connect(job.url, job.settings) as connection:
-            plan = replace(plan_own(connection, findings.run.run_id, job.unproved()), seed=job.sum_seed)
+            loaded -= count_archived(connection, job.settings, run.run_id)
+            on_table = gate_loaded.submit(run, findings.plan, job.url, loaded, job.settings) if loaded else None
+            plan = replace(plan_own(connection, run.run_id, job.unproved()), seed=job.sum_seed)
         sums = submit_sums(job, plan)
         first, _ = job.load_calls([0] if job.manifest.chunks else [])
         spot = spot_check.submit(first[0], job.settings.spot_checks, job.pool) if first else None
